@@ -1,0 +1,31 @@
+"""The science, without a window. In reading order; a module imports only from modules above it.
+
+errors          what can go wrong, as sentences
+config          every setting, its default and its meaning
+maps            the values that travel: GeneMap, SparseMap, Normalisation
+events          what a training tells while it runs
+region          polygons in um <-> masks
+grid            points in um -> counts per bin, tissue mask
+transcripts     one streaming pass over a transcript table
+morphology      stains as lazily read image pyramids
+xenium          open a Xenium folder of any version
+count_cube      the same from a .npz of counts
+sample_slide    write the embedded sample slide
+sampling        dense -> sparse -> sparser
+natural_images  pictures, and patches of them that look like counts
+patches         random crops of sparse maps, turned and flipped
+blocks          the parts of the network
+network         CDCIN
+losses          eqs 3-10, and their distributional form
+device          which processor, with what arithmetic
+trained         what a training returns
+checkpoint      model files
+imputation      whole maps in overlapping tiles
+baselines       the classical methods
+validation      held-out bins: how good, against the classical methods, and how sure
+objective       a batch of patches -> the terms of the loss
+training        the training, as a generator of events
+metrics         MAE, PCC, SSIM, error map
+export          OME-TIFF, AnnData, CSV, figure
+run             a whole run: slide -> maps -> training -> imputed maps, scores, files
+"""

@@ -1,0 +1,217 @@
+"""Every setting of a run, its default and what it means. Frozen; unknown names and nonsense are refused.
+
+A field's docstring is its help text: the command line and the window show it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+PresetName = Literal["fast", "balanced", "paper"]
+PRESETS: tuple[str, ...] = ("fast", "balanced", "paper")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class GridConfig(_Part):
+    """From transcripts to bins."""
+
+    bin_um: Annotated[float, Field(gt=0, le=1000)] = 20.0
+    """Side of a square bin in um. The paper's grid is 100 um."""
+    min_qv: Annotated[float, Field(ge=0, le=60)] = 20.0
+    """Lowest Phred quality of a transcript that is counted; 20 is 10x's own cut."""
+    normalisation: Literal["log1p", "median-log1p", "none"] = "log1p"
+    """What is done to counts: their logarithm, the paper's scaling to the median total first, or nothing."""
+
+
+class SamplingConfig(_Part):
+    """Which bins count as measured."""
+
+    stride: Annotated[int, Field(ge=2, le=4)] = 2
+    """Distance between measured bins, in bins, along both axes. 2 measures a quarter of the bins."""
+    phase: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = (0, 0)
+    """(row, column) of the first measured bin."""
+
+
+class NetworkConfig(_Part):
+    """The shape of CDCIN (paper sections 2.2 and 2.3)."""
+
+    cascades: Annotated[int, Field(ge=1, le=8)] = 3
+    """Data-consistent refinements in a row, K in the paper."""
+    blocks: Annotated[int, Field(ge=1, le=16)] = 8
+    """Residual dense hybrid attention blocks in each cascade."""
+    channels: Annotated[int, Field(ge=8, multiple_of=8)] = 32
+    """Feature channels."""
+    growth: Annotated[int, Field(ge=4)] = 32
+    """Channels that each dense convolution adds."""
+    convolutions: Annotated[int, Field(ge=1, le=8)] = 4
+    """Dense convolutions in a block."""
+    heads: Annotated[int, Field(ge=1)] = 4
+    """Attention heads."""
+    window: Annotated[int, Field(ge=2)] = 8
+    """Side of an attention window."""
+    attention: bool = True
+    """Hybrid attention blocks; off only for the paper's ablation (Fig. 5B)."""
+    data_consistency: bool = True
+    """Put the measured bins back before every cascade (eq. 11); off only for the paper's ablation."""
+    layout: Literal["dense", "lattice"] = "dense"
+    """Work on the dense grid as the paper does, or on the lattice with the S*S phases as channels, which is S*S times cheaper."""
+    start: Literal["replicate", "bilinear"] = "replicate"
+    """The first estimate: each measured value copied over its S x S bins as in the paper, or bilinear between them."""
+    quantiles: tuple[Fraction, ...] = ()
+    """Quantiles predicted beside the mean. Empty, as in the paper: one value a bin."""
+
+
+class TrainingConfig(_Part):
+    """How the weights are learnt (paper sections 2.1 and 2.5)."""
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps. Exact and repeatable; wins over a time limit."""
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    """Time limit; becomes a number of steps once a few have been timed."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Passes over the map's patches, when neither steps nor a time is given."""
+    patch_bins: Annotated[int, Field(ge=16, le=512)] = 64
+    """Side P of a training patch on the dense grid; the network sees (P / S) x (P / S) measured bins of it."""
+    batch: Annotated[int, Field(ge=1)] = 16
+    """Slide patches a step."""
+    image_batch: Annotated[int, Field(ge=0)] = 16
+    """Natural-image patches a step; 0 leaves co-training out."""
+    images: Path | None = None
+    """A folder of pictures to co-train on; without one, the photographs that come with scikit-image."""
+    image_style: Literal["plain", "counts"] = "plain"
+    """Pictures as they are (the paper), or made to look like counts of a gene by Poisson noise at a random depth."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    """Adam's peak rate."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """The rate over the steps."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps of a linear rise at the beginning."""
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    """Adam's betas."""
+    slide_weight: Annotated[float, Field(ge=0)] = 10.0
+    """Weight of the slide's loss against the pictures', lambda in the paper."""
+    sparse_to_dense: bool = True
+    """The loss of eq. 4 beside that of eq. 3. Data consistency makes it nearly free, and it costs most of the time."""
+    held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of measured bins never used as a target, to see how well the network does and to choose what it is mixed with."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of a running mean of the weights; 0 uses the last ones."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Arithmetic of the network; auto takes bfloat16 on a GPU that has it."""
+    start_from: Path | None = None
+    """A model file whose weights are the start, instead of random ones."""
+
+
+class ImputationConfig(_Part):
+    """From weights to a whole map."""
+
+    tile_bins: Annotated[int, Field(ge=16, le=512)] = 64
+    """Side of an inference tile on the dense grid; best left at the training patch's size."""
+    overlap: Literal["uniform", "hann"] = "uniform"
+    """Weights of overlapping tiles: all alike at a small step as in the paper's code, or a smooth window at half a tile."""
+    symmetries: Literal[1, 2, 4, 8] = 1
+    """Turns and flips of the lattice to average over. Their spread is part of the uncertainty."""
+    restore_measured: bool = True
+    """Put the measured bins back exactly, as the last step."""
+
+
+class RunConfig(_Part):
+    """All of a run. Make one with :meth:`preset`."""
+
+    preset_name: str = "paper"
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of every random number. On the CPU the same seed and steps give the same weights."""
+    grid: GridConfig = GridConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig(epochs=3000)
+    imputation: ImputationConfig = ImputationConfig()
+
+    @classmethod
+    def preset(cls, name: str = "fast", **settings: Any) -> Self:
+        """A named starting point with single settings changed by their field name: ``preset("fast", seconds=60, stride=3)``.
+
+        A setting of None is left as the preset has it. Raises :class:`ConfigError` on an unknown preset or setting, or
+        a value that makes no sense.
+        """
+        if name not in _PRESETS:
+            raise ConfigError(f"There is no preset {name!r}. Choose one of {', '.join(_PRESETS)}.")
+        return cls(preset_name=name, **_PRESETS[name]).changed(**settings)
+
+    def changed(self, **settings: Any) -> Self:
+        """The same with single settings changed by their field name; None leaves one as it is."""
+        data = self.model_dump()
+        for key, value in settings.items():
+            if value is None:
+                continue
+            place = self._place_of(key)
+            (data if place is None else data[place])[key] = value
+        if settings.get("stride") is not None and self.network.layout == "lattice":
+            # The network works on the lattice: keep the number of measured bins it sees, not the size of the patch.
+            bins = round(self.training.patch_bins / self.sampling.stride * data["sampling"]["stride"])
+            for part, name in (("training", "patch_bins"), ("imputation", "tile_bins")):
+                if settings.get(name) is None:
+                    data[part][name] = bins
+        return self.parsed(data)
+
+    @classmethod
+    def parsed(cls, data: dict[str, Any]) -> Self:
+        """From plain values, as `model_dump(mode="json")` writes them. Raises :class:`ConfigError`."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
+            raise ConfigError(f"{where} can't be {first['input']!r}: {first['msg'].lower()}.") from None
+
+    @classmethod
+    def _place_of(cls, key: str) -> str | None:
+        parts = {name: kind.annotation for name, kind in cls.model_fields.items() if name in _PART_NAMES}
+        if key in cls.model_fields and key not in parts:
+            return None
+        for name, part in parts.items():
+            if key in part.model_fields:
+                return name
+        known = [field for part in parts.values() for field in part.model_fields] + ["device", "seed"]
+        near = difflib.get_close_matches(key, known, n=1)
+        raise ConfigError(f"There is no setting {key!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+
+
+_PART_NAMES = ("grid", "sampling", "network", "training", "imputation")
+
+_SMALL = dict(
+    cascades=2, blocks=2, growth=16, convolutions=3, layout="lattice", start="bilinear", quantiles=(0.05, 0.5, 0.95)
+)
+"""About 170,000 weights on the lattice: what two processor cores can train in a minute or two."""
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    "fast": dict(
+        network=NetworkConfig(**_SMALL),
+        training=TrainingConfig(
+            seconds=120, patch_bins=64, batch=12, image_batch=4, image_style="counts", learning_rate=2e-3,
+            schedule="cosine", warmup_steps=20, sparse_to_dense=False, held_out=0.08, average=0.99,
+        ),
+        imputation=ImputationConfig(overlap="hann", symmetries=8),
+    ),
+    "balanced": dict(
+        network=NetworkConfig(**(_SMALL | dict(cascades=3, blocks=4, growth=32, convolutions=4))),
+        training=TrainingConfig(
+            seconds=600, patch_bins=64, batch=16, image_batch=8, image_style="counts", learning_rate=1e-3,
+            schedule="cosine", warmup_steps=20, sparse_to_dense=False, held_out=0.08, average=0.995, precision="auto",
+        ),
+        imputation=ImputationConfig(overlap="hann", symmetries=8),
+    ),
+    "paper": dict(),
+}  # fmt: skip

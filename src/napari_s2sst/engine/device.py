@@ -1,0 +1,48 @@
+"""Which processor computes: CUDA, then MPS, then the CPU, which always works."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+
+from .errors import ConfigError
+
+
+def devices() -> list[tuple[str, str]]:
+    """(name, label) of every device here, the best first; the CPU is always the last."""
+    found = [
+        (f"cuda:{i}", f"{torch.cuda.get_device_name(i)}, {torch.cuda.mem_get_info(i)[0] / 2**30:.0f} GB free")
+        for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    ]
+    if torch.backends.mps.is_available():
+        found.append(("mps", "Apple GPU"))
+    threads = torch.get_num_threads()
+    return [*found, ("cpu", f"CPU, {threads} thread{'s' if threads > 1 else ''}")]
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The named device, or the best one for ``auto``. Raises :class:`ConfigError` when it is not there."""
+    here = [place for place, _ in devices()]
+    if name == "auto":
+        return torch.device(here[0])
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in here:
+        raise ConfigError(f"There is no device {name!r} here. Choose auto or one of {', '.join(here)}.")
+    return torch.device(wanted)
+
+
+def label(device: torch.device) -> str:
+    """The device as a user would name it."""
+    names = dict(devices())
+    return names.get(str(device), str(device))
+
+
+def arithmetic(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """A context in which the network computes with the wanted precision; its weights stay float32."""
+    if precision == "auto":
+        able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        precision = "bfloat16" if able else "float32"
+    if precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)

@@ -1,0 +1,81 @@
+"""What a training tells while it runs, and what it can be told.
+
+Errors are raised and the result is returned; an event is neither. Read them with ``match``.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from .maps import GeneMap
+
+
+class Command(Enum):
+    """What a consumer may ``send`` into the training generator."""
+
+    STOP = auto()
+    """Finish now and return the weights learnt so far."""
+
+    PREVIEW = auto()
+    """Answer with a :class:`Previewed` as soon as the present step is done."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """The first event. Commands may be sent from here on."""
+
+    genes: tuple[str, ...]
+    device: str
+    """As a user would name it, such as ``"CPU, 2 threads"``."""
+    parameters: int
+    """Trainable weights of the network."""
+    held_out_bins: int
+    """Measured bins of all genes that training never sees as a target."""
+    classical: dict[str, float] = field(default_factory=dict)
+    """Method -> mean absolute error on those held-out bins, in the normalised space."""
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """Optimiser steps were taken; sent at most about ten times a second, not for every step."""
+
+    step: int
+    steps: int | None
+    """Steps in all; None while they are still being worked out from a time limit."""
+    loss: float
+    """Mean total loss since the last such event."""
+    terms: dict[str, float]
+    """The same, by term, such as ``sparser_to_sparse``."""
+    steps_per_second: float
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class Validated:
+    """The network was tried on the held-out measured bins."""
+
+    step: int
+    held_out_mae: float
+    """Mean absolute error in the normalised space, comparable with :attr:`Started.classical`."""
+    training_mae: float
+    """The same error on the measured bins that training does see."""
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """How the imputed map of the first gene looks now."""
+
+    step: int
+    imputed: GeneMap
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event: no more steps follow, the result is about to be returned."""
+
+    step: int
+    seconds: float
+    stopped: bool
+    """True when ended by :attr:`Command.STOP` before its last step."""
+
+
+Event = Started | Stepped | Validated | Previewed | Finished

@@ -1,0 +1,182 @@
+"""A trained network and a sparse map -> the whole map (Fang et al. 2025, section 2.1, last paragraph).
+
+The lattice is continued by its mirror image, cut into overlapping tiles of the training patch's size, and the tiles'
+estimates are averaged. The same may be done for the turned and flipped lattice; measured bins are put back last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import ImputationConfig
+from .device import arithmetic, choose_device
+from .maps import GeneMap, NormalisationKind, SparseMap
+from .network import CDCIN
+from .patches import VALUE_SCALE
+from .trained import Calibration, Trained
+
+MARGIN_LATTICE = 4
+"""Bins by which the lattice is continued beyond its border; what the turned lattices are shifted by needs one."""
+
+UNIFORM_STEPS = 8
+"""Steps that a uniformly weighted tile moves by within its own length (the authors' code)."""
+
+TILES_AT_ONCE = 16
+
+SPREAD_TO_INTERVAL = 1.645
+"""Half width of a normal distribution's 90 % interval in standard deviations."""
+
+
+def impute(trained: Trained, sparse: SparseMap, *, device: str | None = None) -> GeneMap:
+    """The whole map of a gene, in the normalised space; 0 outside the tissue.
+
+    ``uncertainty`` is the half width of the predicted 90 % interval where the network predicts one; else the spread
+    over the eight turns and flips of the lattice, which tells how sure the network is of itself and no more.
+    """
+    place = choose_device(device or trained.config.device)
+    return impute_with(trained.network(place), sparse, trained.config.imputation,
+                       kind=trained.config.grid.normalisation, precision=trained.config.training.precision,
+                       calibration=trained.calibration)  # fmt: skip
+
+
+def impute_with(
+    network: CDCIN,
+    sparse: SparseMap,
+    config: ImputationConfig,
+    *,
+    kind: NormalisationKind,
+    precision: str = "float32",
+    calibration: Calibration | None = None,
+) -> GeneMap:
+    """As :func:`impute`, of a network at hand."""
+    calibration = calibration or Calibration()
+    quantiles = network.config.quantiles
+    estimates = predict(network, sparse, config, kind=kind, precision=precision)  # (symmetries, outputs, rows, columns)
+    if quantiles:
+        mean = estimates.mean(0)
+        value, lower, upper = read_distribution(mean, quantiles, calibration)
+    else:
+        value = estimates.mean(0)[0]
+        if len(estimates) < 8:
+            every = config.model_copy(update={"symmetries": 8, "overlap": "hann"})
+            estimates = predict(network, sparse, every, kind=kind, precision=precision)
+        half = SPREAD_TO_INTERVAL * estimates[:, 0].std(0) * calibration.interval_scale
+        lower, upper = value - half, value + half
+    value, lower, upper = (np.where(sparse.tissue, part, np.float32(0)) for part in (value, lower, upper))
+    if config.restore_measured:
+        mask = sparse.lattice_mask()
+        for part in (value, lower, upper):
+            part[mask] = sparse.normalised(kind)[sparse.measured]
+    return GeneMap(
+        values=value, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, origin_um=sparse.origin_um,
+        normalisation=sparse.normalisation(kind), uncertainty=(upper - lower) / 2, lower=lower, upper=upper,
+    )  # fmt: skip
+
+
+def read_distribution(
+    outputs: np.ndarray, quantiles: Sequence[float], calibration: Calibration
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(1 + quantiles, ...) predicted mean and quantiles -> the estimate and the ends of its 90 % interval."""
+    levels = np.sort(outputs[1:], axis=0)  # a network may let quantiles cross
+    median = levels[int(np.argmin(np.abs(np.asarray(quantiles) - 0.5)))]
+    value = calibration.mean_share * outputs[0] + (1 - calibration.mean_share) * median
+    stretch = calibration.interval_scale
+    lower = value + stretch * np.minimum(levels[0] - value, 0)
+    upper = value + stretch * np.maximum(levels[-1] - value, 0)
+    return value, lower, upper
+
+
+def predict(
+    network: CDCIN, sparse: SparseMap, config: ImputationConfig, *, kind: NormalisationKind, precision: str = "float32"
+) -> np.ndarray:
+    """(symmetries, outputs, rows, columns) of the full grid in the normalised space, nothing put back."""
+    values, measured = sparse.normalised(kind) / VALUE_SCALE, sparse.measured.astype(np.float32)
+    margin = MARGIN_LATTICE
+    values, measured = (np.pad(part, margin, mode="symmetric") for part in (values, measured))
+    side = max(network.config.window, config.tile_bins // network.stride)
+    found = []
+    for turn, flip in _symmetries(config.symmetries):
+        seen = [_turned(part, turn, flip) for part in (values, measured)]
+        whole = _predict_lattice(network, *seen, side, config.overlap, precision)
+        whole = _turned_back(whole, turn, flip)
+        found.append(_cut(whole, sparse, margin, turn, flip))
+    return np.stack(found) * np.float32(VALUE_SCALE)
+
+
+def _symmetries(count: int) -> list[tuple[int, bool]]:
+    """(quarter turns, flipped) of the first ``count`` symmetries; opposite ones come first."""
+    every = [(0, False), (2, False), (1, False), (3, False), (0, True), (2, True), (1, True), (3, True)]
+    return every[:count]
+
+
+def _turned(part: np.ndarray, turn: int, flip: bool) -> np.ndarray:
+    part = part[:, ::-1] if flip else part
+    return np.ascontiguousarray(np.rot90(part, turn))
+
+
+def _turned_back(whole: np.ndarray, turn: int, flip: bool) -> np.ndarray:
+    whole = np.rot90(whole, -turn, axes=(-2, -1))
+    return whole[..., ::-1] if flip else whole
+
+
+def _cut(whole: np.ndarray, sparse: SparseMap, margin: int, turn: int, flip: bool) -> np.ndarray:
+    """Full grid of the padded lattice -> (outputs, rows, columns) of the map.
+
+    The network takes a measured bin for the first of its S x S. Turned back, it may be the last along an axis instead:
+    then the grid begins S - 1 bins earlier.
+    """
+    last = {(0, False): (0, 0), (1, False): (0, 1), (2, False): (1, 1), (3, False): (1, 0)}[turn, False]
+    # A flip is undone after the turn, so it exchanges first and last along the columns.
+    last = (last[0], 1 - last[1]) if flip else last
+    cut = []
+    for axis in (0, 1):
+        begin = margin * sparse.stride - sparse.phase[axis] + last[axis] * (sparse.stride - 1)
+        cut.append(slice(begin, begin + sparse.shape[axis]))
+    return whole[:, cut[0], cut[1]]
+
+
+@torch.inference_mode()
+def _predict_lattice(
+    network: CDCIN, values: np.ndarray, measured: np.ndarray, side: int, overlap: str, precision: str
+) -> np.ndarray:
+    """(h, w) lattice -> (outputs, S h, S w), from overlapping tiles of at most ``side`` lattice bins."""
+    stride = network.stride
+    device = next(network.parameters()).device
+    sides = [min(side, length) for length in values.shape]
+    weight = torch.from_numpy(_tile_weight(sides, stride, overlap)).to(device)
+    total = torch.zeros(network.outputs, *(length * stride for length in values.shape), device=device)
+    weights = torch.zeros(total.shape[1:], device=device)
+    parts = [torch.from_numpy(part).to(device) for part in (values, measured)]
+    corners = [
+        (row, column)
+        for row in _tile_starts(values.shape[0], sides[0], overlap)
+        for column in _tile_starts(values.shape[1], sides[1], overlap)
+    ]
+    for first in range(0, len(corners), TILES_AT_ONCE):
+        some = corners[first : first + TILES_AT_ONCE]
+        tiles = [torch.stack([part[r : r + sides[0], c : c + sides[1]] for r, c in some])[:, None] for part in parts]
+        with arithmetic(device, precision):
+            estimate: Tensor = network(*tiles)[-1].float()
+        for tile, (r, c) in zip(estimate, some, strict=True):
+            at = np.s_[r * stride : (r + sides[0]) * stride, c * stride : (c + sides[1]) * stride]
+            total[:, at[0], at[1]] += tile * weight
+            weights[at] += weight
+    return (total / weights).cpu().numpy()
+
+
+def _tile_starts(length: int, side: int, overlap: str) -> list[int]:
+    """First lattice bins of tiles that cover the length; the last one ends with it."""
+    step = max(1, side // (UNIFORM_STEPS if overlap == "uniform" else 2))
+    return [*range(0, length - side, step), length - side]
+
+
+def _tile_weight(sides: Sequence[int], stride: int, overlap: str) -> np.ndarray:
+    """(S sides[0], S sides[1]) weight of a tile's bins in the average."""
+    if overlap == "uniform":
+        return np.ones([side * stride for side in sides], np.float32)
+    edges = [np.hanning(side * stride + 2)[1:-1] + 1e-3 for side in sides]
+    return np.outer(*edges).astype(np.float32)

@@ -1,0 +1,167 @@
+"""The values that travel: a gene's dense map and the sparse map that a cheaper experiment would have measured.
+
+Both are frozen and hold read-only arrays. Axes are (row, column) = (y, x); everything a user sees is in um.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from .errors import BundleError
+
+NormalisationKind = Literal["none", "log1p", "median-log1p"]
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How counts became values.
+
+    ``log1p``: the logarithm of 1 + counts. ``median-log1p``: every bin is first scaled to the median total count
+    (the paper's section 2.4); that median comes from measured bins only. ``none``: values are taken as they are.
+    """
+
+    kind: NormalisationKind = "log1p"
+    median_total: float | None = None
+    """Median total count of the measured tissue bins; only for ``median-log1p``."""
+
+    def __call__(self, counts: np.ndarray, totals: np.ndarray | None = None) -> np.ndarray:
+        """Counts (any shape) with the bins' total counts of all genes (same shape) -> values, float32."""
+        counts = np.asarray(counts, dtype=np.float32)
+        if self.kind == "none":
+            return counts
+        if self.kind == "median-log1p":
+            if totals is None or self.median_total is None:
+                raise BundleError(
+                    "The normalisation 'median-log1p' needs the total count of every bin, and this map has none. "
+                    "Choose 'log1p', or give GeneMap(totals=...)."
+                )
+            counts = counts * (self.median_total / np.maximum(totals, 1)).astype(np.float32)
+        return np.log1p(np.maximum(counts, 0))
+
+
+def _readonly(array, dtype) -> np.ndarray:
+    view = np.asarray(array, dtype=dtype).view()
+    view.flags.writeable = False
+    return view
+
+
+@dataclass(frozen=True, eq=False)
+class GeneMap:
+    """One gene on the full grid of square bins: counts, or imputed values.
+
+    ``values`` (rows, columns), float32. ``tissue`` (rows, columns), True inside; the whole map when left out.
+    """
+
+    values: np.ndarray
+    tissue: np.ndarray | None = None
+    gene: str = ""
+    bin_um: float = 20.0
+    origin_um: tuple[float, float] = (0.0, 0.0)
+    """(y, x) of the outer corner of bin (0, 0); its centre is half a bin further."""
+    totals: np.ndarray | None = None
+    """Total count of all genes per bin (rows, columns); needed for ``median-log1p``."""
+    normalisation: Normalisation | None = None
+    """None: ``values`` are counts. Otherwise the values are in this normalised space."""
+    uncertainty: np.ndarray | None = None
+    """(rows, columns) half width of the 90 % interval in the units of ``values``; zero at measured bins."""
+    lower: np.ndarray | None = None
+    """(rows, columns) lower end of that interval, where the network predicts one."""
+    upper: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        values = _readonly(self.values, np.float32)
+        if values.ndim != 2 or 0 in values.shape:
+            raise BundleError(f"A gene map needs rows and columns, and this array has the shape {values.shape}.")
+        if not self.bin_um > 0:
+            raise BundleError(f"A bin needs a size above 0 um, and this is {self.bin_um}.")
+        object.__setattr__(self, "values", values)
+        tissue = np.ones(values.shape, bool) if self.tissue is None else self.tissue
+        object.__setattr__(self, "tissue", _readonly(tissue, bool))
+        for name, array in (("tissue", self.tissue), ("totals", self.totals), ("uncertainty", self.uncertainty),
+                            ("lower", self.lower), ("upper", self.upper)):  # fmt: skip
+            if array is None:
+                continue
+            if array.shape != values.shape:
+                raise BundleError(
+                    f"The {name} of gene map {self.gene!r} has the shape {array.shape}, its values {values.shape}; "
+                    "both need the same rows and columns."
+                )
+            if name != "tissue":
+                object.__setattr__(self, name, _readonly(array, np.float32))
+        finite = np.isfinite(values[self.tissue])
+        if not finite.all():
+            raise BundleError(
+                f"Gene map {self.gene!r} has {int((~finite).sum())} values inside the tissue that are not numbers. "
+                "Take those bins out of `tissue`, or give them a value."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.values.shape
+
+    def normalised(self, normalisation: Normalisation) -> GeneMap:
+        """The same map in a normalised space; a map that already is in one is returned as it is."""
+        if self.normalisation is not None:
+            return self
+        return replace(self, values=normalisation(self.values, self.totals), normalisation=normalisation)
+
+
+@dataclass(frozen=True, eq=False)
+class SparseMap:
+    """What was measured of one gene: the bins of a lattice, and nothing else of the map.
+
+    Bin (i, j) of ``values`` lies at bin (phase[0] + i * stride, phase[1] + j * stride) of the full grid.
+    Unmeasured bins are not in here at all, so nothing that is given a SparseMap can look at them.
+    """
+
+    values: np.ndarray
+    """(lattice rows, lattice columns) counts, float32."""
+    measured: np.ndarray
+    """(lattice rows, lattice columns) True where the lattice bin lies in the tissue."""
+    tissue: np.ndarray
+    """(rows, columns) of the full grid: where values are wanted."""
+    stride: int
+    phase: tuple[int, int] = (0, 0)
+    gene: str = ""
+    bin_um: float = 20.0
+    origin_um: tuple[float, float] = (0.0, 0.0)
+    totals: np.ndarray | None = field(default=None)
+    """(lattice rows, lattice columns) total counts of all genes at the measured bins."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", _readonly(self.values, np.float32))
+        object.__setattr__(self, "measured", _readonly(self.measured, bool))
+        object.__setattr__(self, "tissue", _readonly(self.tissue, bool))
+        if self.totals is not None:
+            object.__setattr__(self, "totals", _readonly(self.totals, np.float32))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of the full grid."""
+        return self.tissue.shape
+
+    def lattice_mask(self) -> np.ndarray:
+        """(rows, columns) of the full grid, True at measured bins."""
+        mask = np.zeros(self.shape, bool)
+        mask[self.phase[0] :: self.stride, self.phase[1] :: self.stride] = self.measured
+        return mask
+
+    def normalisation(self, kind: NormalisationKind) -> Normalisation:
+        """The named normalisation with its constants taken from the measured bins alone."""
+        if kind != "median-log1p":
+            return Normalisation(kind)
+        if self.totals is None:
+            raise BundleError(
+                f"The normalisation 'median-log1p' needs the total count of every bin, and map {self.gene!r} has none. "
+                "Choose 'log1p', or give GeneMap(totals=...)."
+            )
+        totals = self.totals[self.measured & (self.totals > 0)]
+        return Normalisation(kind, float(np.median(totals)) if totals.size else 1.0)
+
+    def normalised(self, kind: NormalisationKind) -> np.ndarray:
+        """(lattice rows, lattice columns) values in the normalised space, float32; 0 where nothing was measured."""
+        values = self.normalisation(kind)(self.values, self.totals)
+        return np.where(self.measured, values, np.float32(0))

@@ -1,0 +1,131 @@
+"""Pictures -> patches to co-train on: as they are (Fang et al. 2025, section 2.4), or made to look like counts of a gene.
+
+A picture is known at every pixel, so it teaches what the slide can't: what lies between the measured bins. Pictures
+with the noise of counts teach it for gene maps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from scipy import ndimage
+from skimage import color, io
+
+from .errors import ConfigError
+
+BUNDLED = (
+    "astronaut.png", "brick.png", "camera.png", "cell.png", "chelsea.png", "clock_motion.png", "coffee.png", "coins.png",
+    "grass.png", "gravel.png", "hubble_deep_field.jpg", "ihc.png", "microaneurysms.png", "moon.png", "motorcycle_left.png",
+    "motorcycle_right.png", "page.png", "retina.jpg", "rocket.jpg", "text.png",
+)  # fmt: skip
+"""The photographs and micrographs that scikit-image packages; no download is needed."""
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+MIN_SIDE_PX = 96
+MAX_COUNT = 30_000.0
+"""Far above any bin of a real slide; keeps a simulated one from overflowing."""
+
+
+def read_gray(path: Path) -> np.ndarray:
+    """A picture file -> (rows, columns) float32 in [0, 1]."""
+    picture = io.imread(path)
+    if picture.ndim == 3 and picture.shape[-1] == 4:
+        picture = color.rgba2rgb(picture)
+    picture = color.rgb2gray(picture) if picture.ndim == 3 else picture
+    picture = np.asarray(picture, np.float32)
+    low, high = float(picture.min()), float(picture.max())
+    return (picture - low) / max(high - low, 1e-6)
+
+
+def read_pictures(folder: Path | None) -> list[np.ndarray]:
+    """The pictures of a folder, or those bundled with scikit-image. Raises :class:`ConfigError` when there is none."""
+    if folder is None:
+        home = Path(skimage.data.__file__).parent
+        return [read_gray(home / name) for name in BUNDLED if (home / name).exists()]
+    files = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in SUFFIXES)
+    pictures = []
+    for path in files:
+        try:
+            picture = read_gray(path)
+        except Exception as error:
+            raise ConfigError(f"{path} can't be read as a picture ({error}). Take it out of the folder.") from error
+        if picture.ndim == 2 and min(picture.shape) >= MIN_SIDE_PX:
+            pictures.append(picture)
+    if not pictures:
+        raise ConfigError(
+            f"{folder} holds no picture of at least {MIN_SIDE_PX} x {MIN_SIDE_PX} pixels ({', '.join(sorted(SUFFIXES))}). "
+            "Choose a folder of photographs, or leave the setting empty for those that come with scikit-image."
+        )
+    return pictures
+
+
+class NaturalImages:
+    """Draws patches from pictures with a given random generator; each is (side, side) float32."""
+
+    def __init__(self, folder: Path | None, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._pyramids = [_halvings(picture) for picture in read_pictures(folder)]
+
+    def plain(self, side: int) -> np.ndarray:
+        """A patch in [0, 1]: a crop at full size, turned by any angle, flipped at random (section 2.4)."""
+        pyramid = self._pyramids[self._rng.integers(len(self._pyramids))]
+        return self._crop(pyramid[0], side)
+
+    def counts(self, side: int) -> np.ndarray:
+        """Simulated counts: a picture or a random field as the rate of an overdispersed Poisson process."""
+        rng = self._rng
+        rate = self._scaled(side) if rng.random() < 0.75 else self._random_field(side)
+        if rng.random() < 0.5:
+            rate = 1 - rate
+        rate = rate ** np.exp(rng.uniform(np.log(0.7), np.log(4.0)))
+        if rng.random() < 0.15:  # a sharp border, as between two tissues
+            rate = 1 / (1 + np.exp(-(rate - rng.uniform(0.2, 0.8)) * rng.uniform(10, 40)))
+        depth = np.exp(rng.uniform(np.log(0.5), np.log(150.0)))
+        rate = depth * (rate + rng.choice([0.0, rng.uniform(0, 0.1)]))
+        if rng.random() < 0.7:  # cells differ more than chance alone would make them
+            shape = np.exp(rng.uniform(np.log(0.6), np.log(20.0)))
+            rate = rate * rng.gamma(shape, 1 / shape, rate.shape)
+        return rng.poisson(np.clip(rate, 0, MAX_COUNT)).astype(np.float32)
+
+    def _scaled(self, side: int) -> np.ndarray:
+        """A crop at full size to an eighth of it, stretched to [0, 1]."""
+        rng = self._rng
+        pyramid = self._pyramids[rng.integers(len(self._pyramids))]
+        fitting = [level for level in pyramid[:4] if min(level.shape) >= side * 0.75]
+        crop = self._crop((fitting or pyramid[:1])[rng.integers(max(len(fitting), 1))], side)
+        low, high = crop.min(), crop.max()
+        return (crop - low) / max(high - low, 1e-3)
+
+    def _random_field(self, side: int) -> np.ndarray:
+        field = ndimage.gaussian_filter(self._rng.standard_normal((side, side)), np.exp(self._rng.uniform(0, 2.5)))
+        low, high = field.min(), field.max()
+        return ((field - low) / max(high - low, 1e-6)).astype(np.float32)
+
+    def _crop(self, picture: np.ndarray, side: int) -> np.ndarray:
+        """A turned and flipped square; outside the picture it is reflected."""
+        rng = self._rng
+        angle = rng.uniform(0, 2 * np.pi)
+        flip = rng.choice([-1.0, 1.0])
+        at = np.arange(side, dtype=np.float32) - (side - 1) / 2
+        y, x = at[:, None], flip * at[None, :]
+        reach = side / 2 * (abs(np.cos(angle)) + abs(np.sin(angle)))
+        middle = [
+            rng.uniform(reach, length - reach) if length > 2 * reach else length / 2 for length in picture.shape
+        ]
+        rows = middle[0] + np.cos(angle) * y - np.sin(angle) * x
+        columns = middle[1] + np.sin(angle) * y + np.cos(angle) * x
+        return ndimage.map_coordinates(picture, [rows, columns], order=1, mode="reflect").astype(np.float32)
+
+
+def _halvings(picture: np.ndarray) -> list[np.ndarray]:
+    """The picture at full size, 1/2, 1/4 and 1/8, each bin the mean of those above it."""
+    levels = [picture]
+    for _ in range(3):
+        above = levels[-1]
+        rows, columns = (length // 2 * 2 for length in above.shape)
+        if min(rows, columns) < 2:
+            break
+        levels.append(above[:rows, :columns].reshape(rows // 2, 2, columns // 2, 2).mean((1, 3)))
+    return levels

@@ -1,0 +1,137 @@
+"""CDCIN: measured bins of a lattice -> estimates on the full grid (Fang et al. 2025, section 2.2, eqs 11-13).
+
+Two layouts share all parts. ``dense`` is the paper's: each cascade works on the full grid. ``lattice`` lets each
+cascade work on the lattice, with the S * S bins that belong to a measured one as channels: S * S times cheaper.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .blocks import RDHAB
+from .config import NetworkConfig
+
+
+def data_consistency(estimate: Tensor, measured: Tensor, mask: Tensor) -> Tensor:
+    """Put the measured bins back (eq. 11). (B, any or 1, rows, columns) each; ``mask`` is 1 where measured, else 0."""
+    return estimate * (1 - mask) + measured * mask
+
+
+def replicate(lattice: Tensor, stride: int) -> Tensor:
+    """U of eq. 12: (B, C, h, w) -> (B, C, S h, S w), each value copied over its S x S bins."""
+    return lattice.repeat_interleave(stride, dim=2).repeat_interleave(stride, dim=3)
+
+
+def place(lattice: Tensor, stride: int) -> Tensor:
+    """(B, C, h, w) -> (B, C, S h, S w): each value at its own bin, the first of its S x S, and 0 elsewhere."""
+    full = lattice.new_zeros(*lattice.shape[:2], lattice.shape[2] * stride, lattice.shape[3] * stride)
+    full[:, :, ::stride, ::stride] = lattice
+    return full
+
+
+def bilinear(values: Tensor, measured: Tensor, stride: int) -> Tensor:
+    """(B, 1, h, w) -> (B, 1, S h, S w), linear between the measured bins around; unmeasured ones carry no weight."""
+
+    def between(x: Tensor) -> Tensor:
+        x = F.pad(x, (0, 1, 0, 1), mode="replicate")
+        h, w = x.shape[2:]
+        size = ((h - 1) * stride + 1, (w - 1) * stride + 1)
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=True)[:, :, :-1, :-1]
+
+    return between(values * measured) / between(measured).clamp_min(1e-3)
+
+
+class RDHAN(nn.Module):
+    """Residual dense hybrid attention network: one cascade's correction (section 2.3)."""
+
+    def __init__(self, inputs: int, outputs: int, config: NetworkConfig) -> None:
+        super().__init__()
+        c = config.channels
+        self.first = nn.Conv2d(inputs, c, 3, padding=1)
+        self.second = nn.Conv2d(c, c, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            RDHAB(c, config.growth, config.convolutions, config.heads, config.window, config.attention)
+            for _ in range(config.blocks)
+        )
+        self.gather = nn.Conv2d(c * config.blocks, c, 1)
+        self.smooth = nn.Conv2d(c, c, 3, padding=1)
+        self.last = nn.Conv2d(c, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.first(x)
+        x = self.second(first)
+        kept = []
+        for block in self.blocks:
+            x = block(x)
+            kept.append(x)
+        x = self.smooth(self.gather(torch.cat(kept, dim=1)))
+        return self.last(x + first)
+
+
+class CDCIN(nn.Module):
+    """Cascaded data consistent imputation network.
+
+    ``forward(values, measured)`` takes (B, 1, h, w) lattice values and their mask (1 measured, 0 not) and returns the
+    K cascades' estimates, each (B, outputs, S h, S w): the mean, then one channel for each quantile of the config.
+    With the paper's numbers it has 3,310,659 weights.
+    """
+
+    def __init__(self, config: NetworkConfig, stride: int) -> None:
+        super().__init__()
+        self.config, self.stride = config, stride
+        self.outputs = 1 + len(config.quantiles)
+        if config.layout == "dense":
+            sizes = (self.outputs, self.outputs)
+        else:  # the mask of measured lattice bins goes in as one more channel
+            sizes = (self.outputs * stride**2 + 1, self.outputs * stride**2)
+        self.cascades = nn.ModuleList(RDHAN(*sizes, config) for _ in range(config.cascades))
+        if config.start != "replicate":  # a good first estimate is not to be spoilt by a random correction
+            for cascade in self.cascades:
+                nn.init.zeros_(cascade.last.weight)
+                nn.init.zeros_(cascade.last.bias)
+
+    def forward(self, values: Tensor, measured: Tensor) -> list[Tensor]:
+        h, w = values.shape[2:]
+        values, measured = self._padded(values * measured), self._padded(measured)
+        known, mask = place(values, self.stride), place(measured, self.stride)
+        x = self._start(values, measured).repeat(1, self.outputs, 1, 1)  # (B, outputs, S h, S w)
+        estimates = []
+        for cascade in self.cascades:
+            z = data_consistency(x, known, mask) if self.config.data_consistency else x
+            x = z + self._correction(cascade, z, measured)
+            estimates.append(x[:, :, : h * self.stride, : w * self.stride])
+        return estimates
+
+    def _start(self, values: Tensor, measured: Tensor) -> Tensor:
+        if self.config.start == "replicate":
+            return replicate(values, self.stride)
+        return bilinear(values, measured, self.stride)
+
+    def _correction(self, cascade: nn.Module, z: Tensor, measured: Tensor) -> Tensor:
+        if self.config.layout == "dense":
+            return cascade(z.contiguous(memory_format=torch.channels_last))
+        phases = F.pixel_unshuffle(z, self.stride)
+        x = torch.cat([phases, measured], dim=1).contiguous(memory_format=torch.channels_last)
+        return F.pixel_shuffle(cascade(x).contiguous(), self.stride)
+
+    def _padded(self, x: Tensor) -> Tensor:
+        """Pad the lattice at its end so that the cascades' grid holds whole windows."""
+        window, stride = self.config.window, 1 if self.config.layout == "lattice" else self.stride
+        h, w = x.shape[2:]
+        short = []
+        for length in (w, h):
+            more = 0
+            while (length + more) * stride % window:
+                more += 1
+            short += [0, more]
+        if not any(short):
+            return x
+        mode = "reflect" if short[1] < w and short[3] < h else "replicate"
+        return F.pad(x, short, mode=mode)
+
+
+def parameters(network: nn.Module) -> int:
+    """Trainable weights."""
+    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)

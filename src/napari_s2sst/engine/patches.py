@@ -1,0 +1,124 @@
+"""Sparse maps -> training patches: random crops of measured bins, turned and flipped (Fang et al. 2025, section 2.4).
+
+A patch is cut from the sparse map, which holds measured bins alone; so whatever is done to it afterwards, training
+sees nothing that was not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import TrainingError
+from .maps import NormalisationKind, SparseMap
+
+VALUE_SCALE = 10.0
+"""The network sees values divided by this, and its output is multiplied by it (the authors' code)."""
+
+MIN_TISSUE = 0.5
+"""Least share of tissue in a patch (the authors' code)."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A batch, each (batch, 1, side, side): scaled values, where measured, and where a target may be taken."""
+
+    values: Tensor
+    measured: Tensor
+    target: Tensor
+
+
+class SlidePatches:
+    """Draws batches of patches from one or more sparse maps of the same stride, every position once per epoch."""
+
+    def __init__(
+        self,
+        maps: Sequence[SparseMap],
+        side: int,
+        *,
+        normalisation: NormalisationKind,
+        held_out: Sequence[np.ndarray],
+        rng: np.random.Generator,
+        device: torch.device,
+    ) -> None:
+        """``side`` in lattice bins; ``held_out`` one mask (lattice rows, lattice columns) per map."""
+        self.side, self._rng, self._device = side, rng, device
+        values, measured, target, starts, widths = [], [], [], [], []
+        end = 0
+        for sparse, hidden in zip(maps, held_out, strict=True):
+            parts = [sparse.normalised(normalisation) / VALUE_SCALE, sparse.measured, sparse.measured & ~hidden]
+            parts = [_at_least(part, side) for part in parts]
+            corners = _corners(parts[1], side)
+            if not len(corners):
+                raise TrainingError(
+                    f"The tissue of gene {sparse.gene!r} is too small or too scattered to train on: {int(sparse.measured.sum())} "
+                    f"measured bins, and none of the {side} x {side} patches is half full. Choose a larger region or smaller bins."
+                )
+            width = parts[0].shape[1]
+            starts.append(end + corners[:, 0] * width + corners[:, 1])
+            widths.append(np.full(len(corners), width))
+            for whole, part in zip((values, measured, target), parts, strict=True):
+                whole.append(np.asarray(part, np.float32).ravel())
+            end += parts[0].size
+        self._buffers = [torch.from_numpy(np.concatenate(whole)).to(device) for whole in (values, measured, target)]
+        self._starts, self._widths = np.concatenate(starts), np.concatenate(widths)
+        self._rows, self._columns = (torch.from_numpy(part).to(device) for part in _symmetries(side))
+        self._queue = np.empty(0, np.int64)
+
+    def steps_per_epoch(self, batch: int) -> int:
+        """Steps that see every patch position once."""
+        return max(1, len(self._starts) // batch)
+
+    def draw(self, batch: int) -> Patches:
+        """The next patches of the shuffled positions, each in one of the square's eight symmetries."""
+        while len(self._queue) < batch:
+            self._queue = np.concatenate([self._queue, self._rng.permutation(len(self._starts))])
+        chosen, self._queue = self._queue[:batch], self._queue[batch:]
+        symmetry = torch.from_numpy(self._rng.integers(8, size=batch)).to(self._device)
+        start, width = (
+            torch.from_numpy(part[chosen]).to(self._device)[:, None, None] for part in (self._starts, self._widths)
+        )
+        at = start + self._rows[symmetry] * width + self._columns[symmetry]  # (batch, side, side)
+        return Patches(*(buffer[at][:, None] for buffer in self._buffers))
+
+
+def _at_least(part: np.ndarray, side: int) -> np.ndarray:
+    """A map smaller than a patch is continued by its mirror image."""
+    short = [(0, max(0, side - length)) for length in part.shape]
+    return np.pad(part, short, mode="symmetric") if any(more for _, more in short) else part
+
+
+def _corners(measured: np.ndarray, side: int) -> np.ndarray:
+    """(patches, 2) first row and column of every patch with enough tissue; the fullest one if none has."""
+    total = np.pad(np.cumsum(np.cumsum(measured, 0, dtype=np.int64), 1), ((1, 0), (1, 0)))
+    inside = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    enough = np.argwhere(inside >= MIN_TISSUE * side * side)
+    if len(enough) or not inside.any():
+        return enough
+    return np.argwhere(inside == inside.max())[:1]
+
+
+def _symmetries(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column indices (8, side, side) of a square's turns and flips."""
+    at = np.stack(np.meshgrid(np.arange(side), np.arange(side), indexing="ij"))
+    turned = [np.rot90(at, turns, axes=(1, 2)) for turns in range(4)]
+    every = np.stack(turned + [square[:, :, ::-1] for square in turned])  # (8, 2, side, side)
+    return np.ascontiguousarray(every[:, 0]), np.ascontiguousarray(every[:, 1])
+
+
+def hold_out(sparse: SparseMap, share: float, rng: np.random.Generator) -> np.ndarray:
+    """(lattice rows, lattice columns) mask of measured bins to keep away from training.
+
+    Only bins off the sparser lattice are drawn: those are what the network predicts when it is tried on the sparser map.
+    """
+    able = sparse.measured.copy()
+    able[:: sparse.stride, :: sparse.stride] = False
+    where = np.flatnonzero(able)
+    hidden = np.zeros(able.shape, bool)
+    count = min(round(share * int(sparse.measured.sum())), len(where) // 2)
+    hidden.flat[rng.choice(where, count, replace=False)] = True
+    return hidden

@@ -1,0 +1,117 @@
+"""Dense -> sparse -> sparser: which bins a cheaper experiment measures (Fang et al. 2025, section 2.1).
+
+The lattice keeps every S-th bin along both axes. Its phases (r, c), 0 <= r, c < S, tile the grid without overlap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .errors import SamplingError
+from .maps import GeneMap, SparseMap
+
+MIN_LATTICE_BINS = 2
+"""Along an axis; with fewer there is no pitch to learn or to interpolate on."""
+
+
+def lattice(shape: tuple[int, int], stride: int, phase: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """(rows, columns) boolean mask of the lattice's bins."""
+    mask = np.zeros(shape, bool)
+    mask[phase[0] :: stride, phase[1] :: stride] = True
+    return mask
+
+
+def check_lattice(shape: tuple[int, int], stride: int, phase: tuple[int, int] = (0, 0)) -> None:
+    """Raise :class:`SamplingError` unless the lattice fits a map of this shape."""
+    if stride < 2:
+        raise SamplingError(f"The stride is {stride}; choose 2 or more, as a stride of 1 measures every bin.")
+    if not (0 <= phase[0] < stride and 0 <= phase[1] < stride):
+        raise SamplingError(f"The phase {phase} lies outside the stride {stride}; choose offsets from 0 to {stride - 1}.")
+    bins = [len(range(offset, length, stride)) for offset, length in zip(phase, shape, strict=True)]
+    if min(bins) < MIN_LATTICE_BINS:
+        raise SamplingError(
+            f"A stride of {stride} leaves {bins[0]} x {bins[1]} measured bins of a map of {shape[0]} x {shape[1]} bins; "
+            f"choose a stride of at most {min(shape) // MIN_LATTICE_BINS}, or smaller bins."
+        )
+
+
+def sample(gene_map: GeneMap, stride: int = 2, phase: tuple[int, int] = (0, 0)) -> SparseMap:
+    """Keep the lattice's bins of a map of counts and forget the others.
+
+    Raises :class:`SamplingError` when the stride is below 2 or too large for the map, or no bin of the lattice
+    lies in the tissue.
+    """
+    check_lattice(gene_map.shape, stride, phase)
+    take = np.s_[phase[0] :: stride, phase[1] :: stride]
+    measured = gene_map.tissue[take]
+    if not measured.any():
+        raise SamplingError(
+            f"No measured bin of gene {gene_map.gene!r} lies in the tissue: the tissue or region covers "
+            f"{int(gene_map.tissue.sum())} bins, none of them on the lattice. Choose a larger region or smaller bins."
+        )
+    return SparseMap(
+        values=np.where(measured, gene_map.values[take], np.float32(0)),
+        measured=measured.copy(),
+        tissue=gene_map.tissue,
+        stride=stride,
+        phase=tuple(phase),
+        gene=gene_map.gene,
+        bin_um=gene_map.bin_um,
+        origin_um=gene_map.origin_um,
+        totals=None if gene_map.totals is None else gene_map.totals[take].copy(),
+    )
+
+
+def spread(values: np.ndarray, shape: tuple[int, int], stride: int, phase: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """The inverse of taking the lattice: lattice values at their bins of the full grid, NaN elsewhere."""
+    full = np.full(shape, np.nan, np.float32)
+    full[phase[0] :: stride, phase[1] :: stride] = values
+    return full
+
+
+def sparse_layer(sparse: SparseMap, kind: str = "log1p") -> np.ndarray:
+    """(rows, columns) measured values in the normalised space, NaN where nothing was measured."""
+    values = np.where(sparse.measured, sparse.normalised(kind), np.float32(np.nan))
+    return spread(values, sparse.shape, sparse.stride, sparse.phase)
+
+
+def thin(sparse: SparseMap) -> SparseMap:
+    """Sparse -> sparser: the measured bins taken as a grid of their own, of which every S-th is kept (paper, eq. 1).
+
+    Its unmeasured bins *were* measured, which is what makes training and honest validation possible.
+    """
+    take = np.s_[:: sparse.stride, :: sparse.stride]
+    return SparseMap(
+        values=sparse.values[take],
+        measured=sparse.measured[take],
+        tissue=sparse.measured,
+        stride=sparse.stride,
+        gene=sparse.gene,
+        bin_um=sparse.bin_um * sparse.stride,
+        origin_um=sparse.origin_um,
+        totals=None if sparse.totals is None else sparse.totals[take],
+    )
+
+
+def refine(gene_map: GeneMap, stride: int = 2) -> SparseMap:
+    """Every bin was measured and a finer grid is wanted: the map's bins as the lattice of an S times finer grid.
+
+    A value then stands for a window of the original bin's size about the finer bin's centre. Measured windows keep their
+    place: where S is even, the finer grid is shifted by half a finer bin so that centres coincide.
+    """
+    if stride < 2:
+        raise SamplingError(f"The grid can't be made {stride} times finer; choose 2 or more.")
+    phase = (stride - 1) // 2
+    tissue = np.kron(gene_map.tissue, np.ones((stride, stride), bool))
+    shift_um = gene_map.bin_um / 2 - (phase + 0.5) * gene_map.bin_um / stride
+    return SparseMap(
+        values=np.where(gene_map.tissue, gene_map.values, np.float32(0)),
+        measured=gene_map.tissue,
+        tissue=tissue,
+        stride=stride,
+        phase=(phase, phase),
+        gene=gene_map.gene,
+        bin_um=gene_map.bin_um / stride,
+        origin_um=(gene_map.origin_um[0] + shift_um, gene_map.origin_um[1] + shift_um),
+        totals=gene_map.totals,
+    )

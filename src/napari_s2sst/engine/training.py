@@ -1,0 +1,292 @@
+"""Sparse maps and natural images -> a trained CDCIN, as a generator of events (Fang et al. 2025, sections 2.1 and 2.5).
+
+The generator can be sent a :class:`Command` after its first event, and returns :class:`Trained`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from . import validation
+from .checkpoint import load_model
+from .config import RunConfig
+from .device import arithmetic, choose_device, label
+from .errors import TrainingError
+from .events import Command, Event, Finished, Previewed, Started, Stepped, Validated
+from .imputation import impute_with
+from .maps import SparseMap
+from .network import CDCIN, parameters
+from .objective import Objective
+from .patches import SlidePatches, hold_out
+from .trained import Calibration, Trained
+
+TIMED_STEPS = 12
+"""Steps after which a time limit becomes a number of steps. The rate must not depend on that number before."""
+
+WARMING_STEPS = 3
+"""First steps, slower than the others, that are left out of that timing."""
+
+TIME_FOR_STEPS = 0.94
+"""Share of a time limit spent on steps; the rest goes to validation and the last weights."""
+
+VALIDATIONS = 25
+"""In a whole training."""
+
+LAST_RATE = 0.02
+"""Of the peak rate, at the end of a cosine."""
+
+MAX_GRADIENT = 1.0
+"""Norm at which the distributional loss's gradient is clipped; counts have outliers. The paper clips nothing."""
+
+EVENTS_PER_SECOND = 10
+
+
+def fit(maps: Sequence[SparseMap], config: RunConfig, on_event: Callable[[Event], Any] | None = None) -> Trained:
+    """Train to the end. ``on_event`` sees every event. Errors as :func:`train`."""
+    training = train(maps, config)
+    while True:
+        try:
+            event = next(training)
+        except StopIteration as end:
+            return end.value
+        if on_event:
+            on_event(event)
+
+
+def train(
+    maps: Sequence[SparseMap], config: RunConfig, *, preview_every_s: float | None = None
+) -> Generator[Event, Command | None, Trained]:
+    """Train one network on one or more sparse maps of the same stride; yields events, returns :class:`Trained`.
+
+    Raises :class:`TrainingError` when the maps can't be trained on, the device runs out of memory or the loss is no
+    longer a number; :class:`ConfigError` when a setting names a device or picture folder that is not there.
+    """
+    try:
+        return (yield from _Run(maps, config, preview_every_s).events())
+    except torch.cuda.OutOfMemoryError as error:
+        raise TrainingError(
+            f"The GPU ran out of memory with {config.training.batch} slide and {config.training.image_batch} picture patches a "
+            "step. Choose a smaller batch, close other programs that use the GPU, or train on the CPU."
+        ) from error
+    except RuntimeError as error:  # a napari worker would swallow it
+        raise TrainingError(f"Training stopped at an error of the computing library: {error}") from error
+
+
+class _Run:
+    """One training from its first step to its result."""
+
+    def __init__(self, maps: Sequence[SparseMap], config: RunConfig, preview_every_s: float | None) -> None:
+        self.maps = list(maps)
+        stride = _common_stride(self.maps)
+        self.config = config = config if config.sampling.stride == stride else config.changed(stride=stride)
+        self.training, self.stride = config.training, stride
+        self.device = choose_device(config.device)
+        self.preview_every_s = preview_every_s
+        self.began = time.perf_counter()
+        rng = np.random.default_rng(config.seed)
+        self.hidden = [hold_out(sparse, self.training.held_out, rng) for sparse in self.maps]
+        self.held_out = validation.held_out_of(self.maps, self.hidden, config)
+        side = patch_side(self.training.patch_bins, stride)
+        self.patches = SlidePatches(
+            self.maps, side, normalisation=config.grid.normalisation, held_out=self.hidden, rng=rng, device=self.device
+        )
+        self.objective = Objective(config, side, rng, self.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.network = CDCIN(config.network, stride)
+        self._load_start()
+        self.network.to(self.device, memory_format=torch.channels_last)
+        self.optimiser = torch.optim.Adam(
+            self.network.parameters(), lr=self.training.learning_rate, betas=self.training.betas, fused=True
+        )
+        self.average = None
+        if self.training.average:
+            self.average = AveragedModel(
+                self.network, avg_fn=partial(_running_mean, decay=self.training.average), use_buffers=False
+            )
+        self.steps = self._known_steps()
+        self.step = 0
+        self.rows: list[dict[str, Any]] = []
+
+    def events(self) -> Generator[Event, Command | None, Trained]:
+        classical = validation.classical_errors(self.held_out, self.config)
+        command = yield Started(
+            genes=tuple(sparse.gene for sparse in self.maps),
+            device=label(self.device),
+            parameters=parameters(self.network),
+            held_out_bins=sum(int(part.hidden.sum()) for part in self.held_out),
+            classical=classical,
+        )
+        # Pauses happen at events; what passes between them must not count as time spent on a step.
+        durations: list[float] = []
+        since: list[dict[str, float]] = []
+        last_event = last_preview = time.perf_counter()
+        while command is not Command.STOP and (self.steps is None or self.step < self.steps):
+            began = time.perf_counter()
+            since.append(self._step())
+            durations.append(time.perf_counter() - began)
+            if self.steps is None and self.step >= TIMED_STEPS:
+                self.steps = self._steps_for(self.training.seconds, durations)
+            now = time.perf_counter()
+            if now - last_event >= 1 / EVENTS_PER_SECOND or self.step == self.steps:
+                command = yield self._stepped(since, durations)
+                since, last_event = [], time.perf_counter()
+            if self.held_out and self.steps and self._validation_due():
+                command = (yield self._validate()) or command
+            due = self.preview_every_s is not None and time.perf_counter() - last_preview >= self.preview_every_s
+            if command is Command.PREVIEW or due:
+                began = time.perf_counter()
+                preview = self._preview()
+                cost = time.perf_counter() - began
+                command = yield Previewed(self.step, preview)
+                # Never more than a fifth of the time, however large the map.
+                last_preview = time.perf_counter() + max(0.0, 4 * cost - (self.preview_every_s or 0))
+        trained = self._trained(classical)
+        yield Finished(self.step, time.perf_counter() - self.began, stopped=self.step != self.steps)
+        return trained
+
+    def _step(self) -> dict[str, float]:
+        """One optimiser step; the loss terms as numbers."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate()
+        slide = self.patches.draw(self.training.batch)
+        with arithmetic(self.device, self.training.precision):
+            terms = self.objective(self.network, slide)
+        total = sum(weight * term for weight, term in terms.values())
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        if self.config.network.quantiles:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT)
+        self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        self.step += 1
+        found = {"loss": total.item(), **{name: term.item() for name, (_, term) in terms.items()}}
+        if not math.isfinite(found["loss"]):
+            raise TrainingError(
+                f"The loss was no longer a number at step {self.step}. Choose a learning rate below "
+                f"{self.training.learning_rate:g}, or start again with another seed."
+            )
+        return found
+
+    def _rate(self) -> float:
+        """The learning rate of the coming step; the same for a time limit as for the steps it becomes."""
+        peak, warmup = self.training.learning_rate, self.training.warmup_steps
+        rate = peak * min(1.0, (self.step + 1) / (warmup + 1))
+        first = max(warmup, TIMED_STEPS)
+        if self.training.schedule == "constant" or self.step < first or self.steps is None:
+            return rate
+        done = (self.step - first) / max(1, self.steps - first)
+        return rate * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+    def _known_steps(self) -> int | None:
+        if self.training.steps is not None:
+            return self.training.steps
+        if self.training.seconds is not None:
+            return None
+        if self.training.epochs is not None:
+            return self.training.epochs * self.patches.steps_per_epoch(self.training.batch)
+        raise TrainingError("Training needs an end: give a number of steps, a time in seconds, or epochs.")
+
+    def _steps_for(self, seconds: float, durations: list[float]) -> int:
+        a_step = float(np.median(durations[WARMING_STEPS:]))
+        spent = sum(durations)
+        return self.step + max(0, int((TIME_FOR_STEPS * seconds - spent) / a_step))
+
+    def _stepped(self, since: list[dict[str, float]], durations: list[float]) -> Stepped:
+        mean = {name: float(np.mean([terms[name] for terms in since])) for name in since[0]}
+        recent = float(np.mean(durations[-50:]))
+        self.rows.append({"step": self.step, "seconds": round(sum(durations), 3), **mean})
+        return Stepped(
+            step=self.step,
+            steps=self.steps,
+            loss=mean.pop("loss"),
+            terms=mean,
+            steps_per_second=1 / recent,
+            seconds_left=None if self.steps is None else (self.steps - self.step) * recent,
+        )
+
+    def _validation_due(self) -> bool:
+        return self.step == self.steps or self.step % max(1, self.steps // VALIDATIONS) == 0
+
+    def _validate(self) -> Validated:
+        some = self.held_out[: validation.MOST_GENES]
+        outputs = validation.network_outputs(self._best_network(), some, self.config)
+        hidden, seen = validation.errors(outputs, some, self.config, Calibration())
+        self.rows.append({"step": self.step, "held_out_mae": hidden, "training_mae": seen})
+        return Validated(self.step, hidden, seen)
+
+    def _best_network(self) -> CDCIN:
+        network = self.network if self.average is None or not self.step else self.average.module
+        return network.eval()
+
+    def _preview(self):
+        quick = self.config.imputation.model_copy(update={"symmetries": 1, "overlap": "hann"})
+        if not self.config.network.quantiles:
+            quick = quick.model_copy(update={"symmetries": 8})
+        return impute_with(
+            self._best_network(), self.maps[0], quick, kind=self.config.grid.normalisation,
+            precision=self.training.precision,
+        )  # fmt: skip
+
+    def _trained(self, classical: dict[str, float]) -> Trained:
+        network = self._best_network()
+        outputs = validation.network_outputs(network, self.held_out, self.config)
+        calibration = validation.calibrate(outputs, self.held_out, self.config)
+        hidden = validation.errors(outputs, self.held_out, self.config, calibration)[0] if self.held_out else None
+        weights = {
+            name: weight.detach().to("cpu", torch.float32).contiguous().clone()
+            for name, weight in network.state_dict().items()
+        }
+        run = self.config.changed(steps=max(self.step, 1), device=str(self.device))
+        return Trained(
+            weights=weights, config=run, stride=self.stride, genes=tuple(sparse.gene for sparse in self.maps),
+            steps=self.step, seconds=time.perf_counter() - self.began, device=label(self.device), held_out_mae=hidden,
+            classical=classical, calibration=calibration, losses=tuple(self.rows),
+        )  # fmt: skip
+
+    def _load_start(self) -> None:
+        if self.training.start_from is None:
+            return
+        start = load_model(self.training.start_from)
+        if start.stride != self.stride or start.config.network != self.config.network:
+            raise TrainingError(
+                f"{self.training.start_from} was made for a stride of {start.stride} and another network, not for these "
+                f"settings (stride {self.stride}). Choose its settings, or start without it."
+            )
+        self.network.load_state_dict(dict(start.weights))
+
+
+def _running_mean(mean: Tensor, weight: Tensor, averaged: Tensor, *, decay: float) -> Tensor:
+    """Short at first, so that the random start is forgotten soon."""
+    n = float(averaged)
+    return mean.lerp(weight, 1 - min(decay, (1 + n) / (10 + n)))
+
+
+def patch_side(patch_bins: int, stride: int) -> int:
+    """Measured bins along a patch of the sparse map: P / S, rounded down so that it can be thinned once more."""
+    return max(stride * 2, patch_bins // stride // stride * stride)
+
+
+def _common_stride(maps: Sequence[SparseMap]) -> int:
+    if not maps:
+        raise TrainingError("There is no map to train on; choose at least one gene.")
+    strides = sorted({sparse.stride for sparse in maps})
+    if len(strides) > 1:
+        raise TrainingError(f"Maps of the strides {strides} can't train one network; sample all with the same stride.")
+    for sparse in maps:
+        if not np.any(sparse.values[sparse.measured]):
+            raise TrainingError(
+                f"Gene {sparse.gene!r} has no transcript in any measured bin, so there is nothing to learn. "
+                "Choose another gene, larger bins or a larger region."
+            )
+    return strides[0]

@@ -1,0 +1,284 @@
+"""Turn a transcript table of any size into gene counts and gene maps, in one streaming pass each.
+
+Of the table (Parquet, or CSV with or without gzip) only the columns asked for are read, a batch at a time, so memory
+does not grow with the slide. Columns, as 10x names them: ``feature_name`` (string, large string, binary or
+dictionary), ``x_location``, ``y_location`` (um) and, where the version has them, ``qv``, ``is_gene``,
+``codeword_category``.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import gzip
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from .errors import BundleError
+from .grid import Grid
+
+MIN_QV = 20.0
+"""Phred: 1 error in 100. 10x counts from Q20 in its own matrix."""
+BATCH_ROWS = 1 << 18
+"""Rows in memory at a time: a few MB."""
+FILE_NAMES = ("transcripts.parquet", "transcripts.csv.gz", "transcripts.csv")
+"""In order of preference."""
+CONTROL = re.compile(
+    r"neg(ative)?_?control|blank[_-]|unassigned|deprecated|antisense[_-]|intergenic|genomic_?control", re.IGNORECASE
+)
+"""How 10x has begun the names of what is not a gene, from 1.0 to 4.0."""
+MAX_COUNTERS = 1_000_000_000
+"""Genes x bins counted in one pass: 4 GB."""
+
+_NEEDED = ("feature_name", "x_location", "y_location")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one pass over the names tells."""
+
+    names: tuple[str, ...]
+    counts: np.ndarray
+    """Transcripts of each name with qv >= ``MIN_QV``, or all where there is no qv."""
+    is_gene: np.ndarray
+    rows: int
+    extent_um: tuple[float, float, float, float] | None
+    """(y0, x0, y1, x1) of the finite coordinates; None where they were not read, or where there are none."""
+
+    @cached_property
+    def code(self) -> dict[str, int]:
+        return {name: code for code, name in enumerate(self.names)}
+
+
+@dataclass(frozen=True, eq=False)
+class TranscriptTable:
+    """A transcript table on disk. Cheap to make: nothing but its header is read."""
+
+    path: Path
+    panel: Mapping[str, bool] = field(default_factory=dict)
+    """Name -> is it a gene, from gene_panel.json; used where the table itself does not tell."""
+
+    @classmethod
+    def find(cls, folder: Path, panel: Mapping[str, bool] | None = None) -> TranscriptTable | None:
+        """The folder's table, Parquet before CSV. Raises :class:`BundleError` when it can't be read or used."""
+        path = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
+        if path is None:
+            return None
+        table = cls(path, panel or {})
+        missing = [name for name in _NEEDED if name not in table.columns]
+        if missing:
+            raise BundleError(
+                f"{path} has no column {' nor '.join(missing)}; it has {', '.join(table.columns)}. "
+                "Choose a folder with the transcript table as the instrument wrote it."
+            )
+        return table
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        try:
+            if self._is_parquet:
+                return tuple(pq.read_schema(self.path).names)
+            opened = gzip.open if self.path.suffix == ".gz" else open
+            with opened(self.path, "rt", encoding="utf-8", newline="") as lines:
+                return tuple(next(csv.reader(lines), ()))
+        except (OSError, EOFError, ValueError, pa.ArrowException, csv.Error) as error:
+            raise self._unreadable(error) from None
+
+    @cached_property
+    def survey(self) -> Survey:
+        """Names, how often, genes or not; rows and extent too where the file's own statistics lack them."""
+        sort = next((name for name in ("is_gene", "codeword_category") if name in self.columns), None)
+        with_yx = self._stored_extent_um is None
+        names = _Names()
+        counts, genes = np.zeros(0, np.int64), np.zeros(0, bool)
+        rows, low, high = 0, np.full(2, np.inf), np.full(2, -np.inf)
+        for batch in self._batches(["feature_name", "qv", sort, *(("y_location", "x_location") if with_yx else ())]):
+            rows += len(batch)
+            codes = names.codes(batch["feature_name"])
+            more = len(names.known) - len(counts)
+            counts, genes = np.pad(counts, (0, more)), np.pad(genes, (0, more))
+            good = codes >= 0
+            if sort:
+                genes[codes[good & _says_gene(batch[sort])]] = True
+            if "qv" in batch.schema.names:
+                good &= _numbers(batch["qv"]) >= MIN_QV
+            counts += np.bincount(codes[good], minlength=len(counts))
+            if with_yx:
+                for axis, name in enumerate(("y_location", "x_location")):
+                    values = _numbers(batch[name])
+                    # A point with one bad coordinate is dropped later; a bin of margin for it does no harm.
+                    values = values[np.isfinite(values)]
+                    if values.size:
+                        low[axis], high[axis] = min(low[axis], values.min()), max(high[axis], values.max())
+        known = tuple(names.known)
+        if sort is None:
+            genes = np.array([self.panel.get(name, CONTROL.match(name) is None) for name in known], bool)
+        extent = (*low.tolist(), *high.tolist()) if np.isfinite([low, high]).all() else None
+        return Survey(known, counts, genes, rows, extent)
+
+    @cached_property
+    def rows(self) -> int:
+        """Transcripts in the table, of every quality and kind."""
+        return self._metadata.num_rows if self._is_parquet else self.survey.rows
+
+    @cached_property
+    def extent_um(self) -> tuple[float, float, float, float]:
+        """(y0, x0, y1, x1) of all transcripts. Raises :class:`BundleError` when there are none."""
+        extent = self._stored_extent_um or self.survey.extent_um
+        if extent is None:
+            raise BundleError(f"{self.path} holds no transcripts with coordinates. Choose another slide.")
+        return extent
+
+    def count(
+        self, genes: Sequence[str], grid: Grid, *, min_qv: float = MIN_QV, totals: bool = True
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Count the genes' transcripts of ``min_qv`` and better per bin, all genes in one pass.
+
+        Returns (genes, rows, columns) and, with ``totals``, (rows, columns) of all genes without controls; int32.
+        Points whose coordinates are not numbers are left out. The names must be in :attr:`survey`.
+        """
+        survey = self.survey
+        if len(genes) * grid.size > MAX_COUNTERS:
+            raise BundleError(
+                f"{len(genes)} genes on {grid.shape[0]:,} x {grid.shape[1]:,} bins do not fit into memory at once. "
+                "Ask for fewer genes at a time, or choose larger bins."
+            )
+        # One entry more than names: code -1, a missing name, reads the last one.
+        slot = np.full(len(survey.names) + 1, -1, np.int64)
+        slot[[survey.code[gene] for gene in genes]] = np.arange(len(genes))
+        in_total = np.append(survey.is_gene, False) if totals else np.zeros(len(slot), bool)
+        wanted = in_total | (slot >= 0)
+
+        counts = np.zeros(len(genes) * grid.size, np.int32)
+        all_genes = np.zeros(grid.size, np.int32) if totals else None
+        names = _Names(survey.names)
+        for batch in self._batches(["feature_name", "y_location", "x_location", "qv"]):
+            codes = names.codes(batch["feature_name"])
+            take = wanted[codes]
+            if "qv" in batch.schema.names:
+                take &= _numbers(batch["qv"]) >= min_qv
+            bins = grid.bins_of(_numbers(batch["y_location"])[take], _numbers(batch["x_location"])[take])
+            codes = codes[take]
+            if bins.size and bins.min() < 0:
+                codes, bins = codes[bins >= 0], bins[bins >= 0]
+            if all_genes is not None:
+                np.add.at(all_genes, bins[in_total[codes]], np.int32(1))
+            slots = slot[codes]
+            hit = slots >= 0
+            np.add.at(counts, slots[hit] * grid.size + bins[hit], np.int32(1))
+        shaped = None if all_genes is None else all_genes.reshape(grid.shape)
+        return counts.reshape(len(genes), *grid.shape), shaped
+
+    @property
+    def _is_parquet(self) -> bool:
+        return self.path.suffix == ".parquet"
+
+    @cached_property
+    def _metadata(self) -> pq.FileMetaData:
+        try:
+            return pq.read_metadata(self.path)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise self._unreadable(error) from None
+
+    @cached_property
+    def _stored_extent_um(self) -> tuple[float, float, float, float] | None:
+        """(y0, x0, y1, x1) from the row groups' statistics, where every one has them."""
+        if not self._is_parquet or not self._metadata.num_rows:
+            return None
+        ends: dict[str, list[float]] = {"y_location": [], "x_location": []}
+        for group in map(self._metadata.row_group, range(self._metadata.num_row_groups)):
+            for column in map(group.column, range(group.num_columns)):
+                if column.path_in_schema in ends:
+                    stored = column.statistics
+                    if stored is None or not stored.has_min_max:
+                        return None
+                    ends[column.path_in_schema] += [float(stored.min), float(stored.max)]
+        y, x = ends.values()
+        extent = (min(y), min(x), max(y), max(x))
+        return extent if all(map(math.isfinite, (*y, *x))) else None
+
+    def _batches(self, columns: Iterable[str | None]) -> Iterator[pa.RecordBatch]:
+        """The named columns, as far as the table has them, a batch at a time."""
+        present = [name for name in columns if name in self.columns]
+        try:
+            if self._is_parquet:
+                # Names come as codes into a short list, decoded once for each row group and not once for each row.
+                coded = [name for name in present if name in ("feature_name", "codeword_category")]
+                with pq.ParquetFile(self.path, read_dictionary=coded, buffer_size=1 << 20) as table:
+                    yield from table.iter_batches(BATCH_ROWS, columns=present)
+            else:
+                kinds = {name: pa.float64() for name in ("x_location", "y_location", "qv")}
+                kinds |= {name: pa.dictionary(pa.int32(), pa.string()) for name in ("feature_name", "codeword_category")}
+                options = pa.csv.ConvertOptions(
+                    include_columns=present, column_types={name: kinds[name] for name in present if name in kinds}
+                )
+                blocks = pa.csv.ReadOptions(block_size=1 << 23)
+                with pa.csv.open_csv(self.path, read_options=blocks, convert_options=options) as table:
+                    yield from table
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: Exception) -> BundleError:
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        return BundleError(f"{self.path} can't be read as a transcript table ({reason}). Copy it from the instrument again.")
+
+
+class _Names:
+    """Gives every name one code for the whole table; each batch has its own."""
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self.known: dict[str, int] = {name: code for code, name in enumerate(known)}
+        self._seen: pa.Array | None = None
+        self._code = np.empty(0, np.int64)
+
+    def codes(self, column: pa.Array) -> np.ndarray:
+        """(n,) int64; -1 where there is no name."""
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        if self._seen is None or not column.dictionary.equals(self._seen):
+            self._seen = column.dictionary
+            names = (_text(name) for name in column.dictionary.to_pylist())
+            codes = [-1 if name is None else self.known.setdefault(name, len(self.known)) for name in names]
+            self._code = np.array([*codes, -1], np.int64)
+        indices = column.indices.cast(pa.int64())
+        if indices.null_count:
+            indices = indices.fill_null(len(self._code) - 1)
+        return self._code.take(indices.to_numpy(zero_copy_only=False))
+
+
+def _text(name: str | bytes | None) -> str | None:
+    return name.decode("utf-8", errors="replace") if isinstance(name, bytes) else name
+
+
+def _numbers(column: pa.Array) -> np.ndarray:
+    """(n,) floats, NaN where there is nothing."""
+    values = column.to_numpy(zero_copy_only=False)
+    return values if values.dtype.kind == "f" else values.astype(np.float64)
+
+
+def _says_gene(column: pa.Array) -> np.ndarray:
+    """(n,) bool from an ``is_gene`` or a ``codeword_category`` column."""
+    if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type):
+        return column.cast(pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False)
+    names = _Names()
+    codes = names.codes(column)
+    gene = [name.lower() in ("true", "1") or name.lower().endswith("gene") for name in names.known]
+    return np.array([*gene, False], bool)[codes]
+
+
+def no_such_gene(gene: str, known: Iterable[str], where: str) -> BundleError:
+    """The error for a name that is not in the table, with the three nearest names that are."""
+    # A later name wins where two differ in case only; the suggestion is right either way.
+    folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(gene.casefold(), folded, n=3, cutoff=0.0)
+    hint = f" The nearest names are {', '.join(folded[name] for name in near)}." if near else ""
+    return BundleError(f"There is no gene {gene!r} in {where}.{hint}")

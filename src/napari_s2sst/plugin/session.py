@@ -1,0 +1,175 @@
+"""What the window knows: slide, gene, settings, state, losses, result. Evented, without Qt.
+
+Panels draw a session and send intents; the window is the only place that changes one. Training events become
+fields here through :meth:`Session.apply`.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from psygnal import SignalGroupDescriptor
+
+from ..engine.config import RunConfig
+from ..engine.events import Event, Finished, Started, Stepped, Validated
+from ..engine.maps import GeneMap
+
+if TYPE_CHECKING:
+    from ..engine.run import Result
+
+MAX_CURVE_POINTS = 2000
+"""More can't be told apart in a plot 350 pixels wide; past it every second point is dropped."""
+
+class State(Enum):
+    """What the window is doing, which decides what can be done next."""
+
+    EMPTY = "no slide"
+    READY = "ready"
+    STARTING = "starting"
+    TRAINING = "training"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    SCORING = "scoring"
+
+
+class Mode(Enum):
+    """What is done with the bins between the measured ones."""
+
+    CHECK = "check"
+    """Hide the bins that the lattice skips, impute them, and compare with what was really counted there."""
+    FILL_IN = "fill in"
+    """Every bin was measured: impute a grid that is finer by the stride."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Bins and lattice, as chosen in the window."""
+
+    bin_um: float = 20.0
+    stride: int = 2
+    mode: Mode = Mode.CHECK
+
+
+@dataclass(frozen=True)
+class LossPoint:
+    """One try on the held-out bins; errors in the normalised space."""
+
+    step: int
+    training_mae: float
+    held_out_mae: float
+
+
+_SAME = {name: operator.is_ for name in ("bundle", "gene_map", "result", "started", "losses", "loss_curve")}
+
+
+@dataclass
+class Session:
+    """Assigning a field tells everyone connected to ``session.events.<field>``."""
+
+    events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(equality_operators=_SAME)
+
+    bundle: Any = None
+    """A Bundle or CountCube, or None."""
+    gene: str = ""
+    gene_map: GeneMap | None = None
+    """Counts of the gene at the chosen bin size, restricted to the region; None while they are being counted."""
+    sampling: Sampling = field(default_factory=Sampling)
+    training: RunConfig = field(default_factory=lambda: RunConfig.preset("fast"))
+    """The settings of the training panel; :attr:`config` is the whole of it."""
+    state: State = State.EMPTY
+    busy: str = ""
+    """What goes on in the background, such as ``"Counting LTF ..."``."""
+    message: str = ""
+    """The last problem, a sentence; empty when there is none."""
+    started: Started | None = None
+    progress: Stepped | None = None
+    losses: tuple[LossPoint, ...] = ()
+    loss_curve: tuple[tuple[int, float], ...] = ()
+    """(step, total loss), thinned to at most MAX_CURVE_POINTS."""
+    finished: Finished | None = None
+    result: Result | None = None
+
+    @property
+    def config(self) -> RunConfig:
+        """Every setting of the next run. Raises ConfigError on a value that makes no sense."""
+        return self.training.changed(bin_um=self.sampling.bin_um, stride=self.sampling.stride)
+
+    @property
+    def running(self) -> bool:
+        return self.state not in (State.EMPTY, State.READY)
+
+    @property
+    def can_open(self) -> bool:
+        return not self.busy
+
+    @property
+    def can_change(self) -> bool:
+        """Gene, bins, settings: not while a run uses them."""
+        return self.state is State.READY
+
+    @property
+    def can_train(self) -> bool:
+        return self.state is State.READY and self.gene_map is not None and not self.busy
+
+    @property
+    def can_pause(self) -> bool:
+        return self.state in (State.TRAINING, State.PAUSED)
+
+    @property
+    def can_stop(self) -> bool:
+        """Only after the first event: before it the generator can't be told anything."""
+        return self.state in (State.TRAINING, State.PAUSED)
+
+    @property
+    def can_export(self) -> bool:
+        return self.result is not None and not self.busy
+
+    def open(self, bundle: Any) -> None:
+        """Another slide: everything of the last one goes."""
+        self.gene, self.gene_map, self.result = "", None, None
+        self.clear_run()
+        self.bundle = bundle
+        self.state = State.EMPTY if bundle is None else State.READY
+        self.message = ""
+
+    def clear_run(self) -> None:
+        """Forget the events of the last run, not its result."""
+        self.started = self.progress = self.finished = None
+        self.losses, self.loss_curve = (), ()
+
+    def begin(self) -> None:
+        self.message = ""
+        self.clear_run()
+        self.state = State.STARTING
+
+    def apply(self, event: Event) -> None:
+        """Take up one event of a training."""
+        match event:
+            case Started():
+                self.started = event
+                self.state = State.TRAINING
+            case Stepped(step=step, loss=loss):
+                self.progress = event
+                self.loss_curve = _thinned((*self.loss_curve, (step, loss)))
+            case Validated(step=step, held_out_mae=held_out, training_mae=training):
+                self.losses = _thinned((*self.losses, LossPoint(step, training, held_out)))
+            case Finished():
+                self.finished = event
+                self.state = State.SCORING
+
+    def end(self, result: Result | None = None) -> None:
+        """The run is over; without a result the one before stays."""
+        if result is not None:
+            self.result = result
+        self.state = State.EMPTY if self.bundle is None else State.READY
+
+    def fail(self, message: str) -> None:
+        self.message = message
+        self.end()
+
+
+def _thinned(points: tuple) -> tuple:
+    return points[::2] if len(points) > MAX_CURVE_POINTS else points

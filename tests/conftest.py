@@ -1,0 +1,39 @@
+"""What every test may ask for: the shared real slides, and the embedded sample slide written once."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("S2SST_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+_missing: set[str] = set()
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """A function: name of a folder or file of the shared real data -> its path. Skips, saying why, where it is absent."""
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.exists():
+            _missing.add(name)
+            pytest.skip(f"the shared real data set {name} is not on this machine (S2SST_SHARED_DATA names its folder)")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def sample_slide(tmp_path_factory) -> Path:
+    """The folder of the embedded sample slide, a complete Xenium bundle."""
+    from napari_s2sst.engine.sample_slide import write_sample_slide
+
+    return write_sample_slide(tmp_path_factory.mktemp("sample") / "slide")
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    if _missing:
+        terminalreporter.write_line(f"Not tested, as the shared real data is absent: {', '.join(sorted(_missing))}")
+    else:
+        terminalreporter.write_line("The shared real data was used wherever a test asks for it.")
