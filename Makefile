@@ -16,11 +16,9 @@ DEMO_SECONDS ?= 60
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /  make \1\t/' | expand -t 22
 
-demo: .venv/installed demo/slide/experiment.xenium  ## impute a gene of the embedded sample slide; needs no screen
-	.venv/bin/s2sst impute demo/slide --gene $(DEMO_GENE) --preset fast --seconds $(DEMO_SECONDS) --out demo/result
-
-demo/slide/experiment.xenium: src/napari_s2sst/engine/sample_slide.py | .venv/installed
+demo: .venv/installed  ## impute a gene of the embedded sample slide; needs no screen
 	.venv/bin/s2sst demo demo/slide
+	.venv/bin/s2sst impute demo/slide --gene $(DEMO_GENE) --preset fast --seconds $(DEMO_SECONDS) --out demo/result
 
 test: .venv/installed-test  ## run every test, those of the window on a virtual screen
 	@bash tests/system_packages.sh

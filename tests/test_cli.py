@@ -22,6 +22,11 @@ GENE, OTHER_GENE = list(SAMPLE_GENES)[:2]
 FILES = {"imputed.h5ad", "scores.csv", "losses.csv", "run.json", "model.safetensors"}
 
 
+def table(path):
+    """The rows of a CSV file."""
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
 def s2sst(*arguments, timeout=240, **environment):
     """Run the command in a process of its own."""
     return subprocess.run(
@@ -113,7 +118,7 @@ def test_an_output_folder_below_a_file_is_refused_before_training(sample_slide, 
     ("options", "word"),
     [
         (["--colour", "red"], "--colour"),
-        (["--stride", "two"], "two"),
+        (["--stride", "two"], "--stride"),
         (["--preset", "quick"], "quick"),
         (["--device", "abacus"], "abacus"),
         (["--normalisation", "sqrt"], "sqrt"),
@@ -145,6 +150,13 @@ def test_a_missing_out_is_one_clear_line(sample_slide):
 def test_a_bundle_and_a_map_together_are_refused(sample_slide, count_cube, tmp_path):
     done = s2sst("impute", sample_slide, "--map", count_cube, "--gene", "WAVE", "--out", tmp_path / "out")
     assert_one_clear_line(done, "--map")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--bin-um", 7), ("--min-qv", 30)])
+def test_an_option_that_a_map_file_leaves_no_choice_of_is_refused(count_cube, tmp_path, option, value):
+    done = s2sst("impute", "--map", count_cube, "--gene", "WAVE", option, value, "--out", tmp_path / "out")
+    assert_one_clear_line(done, option)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_unknown_command_is_one_clear_line():
@@ -199,7 +211,7 @@ def test_impute_writes_every_file_of_the_contract(run_folder):
 
 def test_the_scores_hold_the_network_and_every_classical_method_of_each_gene(run_folder):
     out, done = run_folder
-    rows = list(csv.DictReader((out / "scores.csv").open()))
+    rows = table(out / "scores.csv")
     methods = {"CDCIN", "nearest", "bilinear", "bicubic", "inverse distance", "Gaussian"}
     assert {(row["gene"], row["method"]) for row in rows} >= {(g, m) for g in (GENE, OTHER_GENE) for m in methods}
     assert {"mae", "pcc", "ssim", "mae_unmeasured", "pcc_unmeasured", "ssim_unmeasured"} <= set(rows[0])
@@ -223,13 +235,13 @@ def test_the_run_is_described_well_enough_to_repeat_it(run_folder):
 
 def test_the_files_hold_the_imputed_maps(run_folder):
     out, _ = run_folder
-    table = anndata.read_h5ad(out / "imputed.h5ad")
-    assert list(table.var_names) == [GENE, OTHER_GENE]
-    assert np.isfinite(np.asarray(table.X)).all()
+    maps = anndata.read_h5ad(out / "imputed.h5ad")
+    assert list(maps.var_names) == [GENE, OTHER_GENE]
+    assert np.isfinite(np.asarray(maps.X)).all()
     with tifffile.TiffFile(out / f"{GENE}.ome.tif") as image:
         assert image.series[0].shape[0] == 5
-    rows = list(csv.DictReader((out / "losses.csv").open()))
-    assert rows
+    rows = [row for row in table(out / "losses.csv") if row["loss"]]
+    assert int(rows[-1]["step"]) == 3
     assert np.isfinite(float(rows[-1]["loss"]))
 
 

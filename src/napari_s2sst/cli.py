@@ -5,6 +5,7 @@ Exit status 0; 2 with one line on standard error; 130 when stopped with Ctrl-C.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -36,14 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; every failure is one line on standard error."""
     arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
-        return app(arguments, prog_name="s2sst", standalone_mode=False) or 0
+        return app(arguments, prog_name="s2sst", standalone_mode=False, obj=shlex.join(["s2sst", *arguments])) or 0
     except KeyboardInterrupt:
-        return _complain("stopped; nothing was written.", INTERRUPTED)
+        return _complain("stopped at once; results that were not written yet are lost.", INTERRUPTED)
     except S2SSTError as error:
         return _complain(str(error))
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's usage errors; their class has moved between its versions
-            return _complain(f"{error.format_message()} See: s2sst --help")
+            where = getattr(getattr(error, "ctx", None), "command_path", "s2sst")
+            message = error.format_message()
+            return _complain(f"{message}{'' if message.endswith(('.', '?')) else '.'} See {where} --help.")
         if os.environ.get("S2SST_DEBUG"):
             raise
         reason = f"{type(error).__name__}: {error}"
@@ -118,6 +121,7 @@ def info(
 
 @app.command()
 def impute(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results; made if need be.")],
     bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A Xenium output folder.")] = None,
     map_file: Annotated[
@@ -141,7 +145,7 @@ def impute(
     steps: Annotated[int | None, typer.Option(help=_help(TrainingConfig, "steps"))] = None,
     device: Annotated[str, typer.Option(help=_help(RunConfig, "device"))] = "auto",
     seed: Annotated[int, typer.Option(help=_help(RunConfig, "seed"))] = 0,
-    min_qv: Annotated[float, typer.Option(help=_help(GridConfig, "min_qv"))] = 20.0,
+    min_qv: Annotated[float | None, typer.Option(help=_help(GridConfig, "min_qv"), show_default="20")] = None,
     normalisation: Annotated[str, typer.Option(help="log1p, median-log1p or none.")] = "log1p",
     images: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help=_help(TrainingConfig, "images"), show_default=False)
@@ -153,9 +157,9 @@ def impute(
     pressed twice, it ends at once and nothing is written.
     """
     config = _run_config(locals())
-    slide, config = _open(bundle, map_file, bin_um, config)
+    slide, config = _open(bundle, map_file, config, bin_um, min_qv)
     genes = _chosen_genes(slide, gene or [], genes_file, all_genes)
-    raise typer.Exit(_run(slide, genes, config, region, out))
+    raise typer.Exit(_run(slide, genes, config, region, out, context.obj))
 
 
 def _run_config(options: dict[str, Any]) -> RunConfig:
@@ -169,7 +173,9 @@ def _run_config(options: dict[str, Any]) -> RunConfig:
     return config
 
 
-def _open(bundle: Path | None, map_file: Path | None, bin_um: float | None, config: RunConfig) -> tuple[Any, RunConfig]:
+def _open(
+    bundle: Path | None, map_file: Path | None, config: RunConfig, bin_um: float | None, min_qv: float | None
+) -> tuple[Any, RunConfig]:
     """The slide, and the config with the bin size of a map file, which has one of its own."""
     if (bundle is None) == (map_file is None):
         raise ConfigError("Give a Xenium folder, or a count cube with --map FILE.npz, and not both.")
@@ -180,7 +186,11 @@ def _open(bundle: Path | None, map_file: Path | None, bin_um: float | None, conf
     from .engine.count_cube import open_count_cube
 
     cube = open_count_cube(map_file)
-    return cube, config.changed(bin_um=cube.bin_um if bin_um is None else bin_um)
+    if min_qv is not None:
+        raise ConfigError("--min-qv can't be used with --map: a count cube has no single transcripts to choose from.")
+    if bin_um is not None and bin_um != cube.bin_um:
+        raise ConfigError(f"{map_file} has bins of {cube.bin_um:g} um, not {bin_um:g}; leave --bin-um out with --map.")
+    return cube, config.changed(bin_um=cube.bin_um)
 
 
 def _chosen_genes(slide: Any, genes: list[str], genes_file: Path | None, all_genes: bool) -> list[str]:
@@ -201,35 +211,39 @@ def _chosen_genes(slide: Any, genes: list[str], genes_file: Path | None, all_gen
     return list(dict.fromkeys(genes))
 
 
-def _run(slide: Any, genes: list[str], config: RunConfig, region: Path | None, out: Path) -> int:
+def _run(slide: Any, genes: list[str], config: RunConfig, region: Path | None, out: Path, command: str) -> int:
     from rich.console import Console
 
-    from .terminal import Interrupt, follow, say, show_scores
-
-    notes, results = Console(stderr=True), Console()
     from .engine.region import read_regions
     from .engine.run import complete, prepare, write_result
+    from .terminal import Interrupt, follow, imputing, say, show_scores
 
-    regions = () if region is None else read_regions(region)
-    job = prepare(slide, genes, config, regions)
-    rows, columns = job.sparse[0].shape
-    measured = sum(int(sparse.measured.sum()) for sparse in job.sparse[:1])
-    say(notes, f"{slide.name}: {rows} x {columns} bins of {job.sparse[0].bin_um:g} um, "
-               f"{measured:,} of {int(job.sparse[0].tissue.sum()):,} tissue bins measured")  # fmt: skip
+    job = prepare(slide, genes, config, () if region is None else read_regions(region))
 
     from .engine.device import choose_device
     from .engine.export import check_output_folder
     from .engine.training import train
 
     choose_device(config.device)
+    was_there = out.exists()
     folder = check_output_folder(out)
+
+    notes, results = Console(stderr=True), Console()
+    first = job.sparse[0]
+    say(notes, f"{slide.name}: {first.shape[0]} x {first.shape[1]} bins of {first.bin_um:g} um, "
+               f"{int(first.measured.sum()):,} of {int(first.tissue.sum()):,} tissue bins measured")  # fmt: skip
     if any(folder.iterdir()):
         say(notes, f"{folder} has files already; those of the same name are replaced, the others stay.")
-
-    with Interrupt(notes) as interrupt:
-        trained = follow(train(list(job.sparse), config), notes, interrupt)
-    result = complete(job, trained, lambda index, name: say(notes, f"Imputing {name} ({index + 1}/{len(genes)})"))
-    paths = write_result(folder, result, command=shlex.join(["s2sst", *sys.argv[1:]]))
+    try:
+        with Interrupt(notes) as interrupt:
+            trained = follow(train(list(job.sparse), config), notes, interrupt)
+    except BaseException:
+        if not was_there:
+            with contextlib.suppress(OSError):  # not empty: somebody else uses it
+                folder.rmdir()
+        raise
+    result = complete(job, trained, imputing(notes, len(genes)))
+    paths = write_result(folder, result, command=command)
 
     show_scores(results, result.scores)
     say(results, f"Results are in {folder}:")

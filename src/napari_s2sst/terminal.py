@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -102,8 +102,9 @@ class _Progress:
                 self.stepped = event
                 self.draw()
             case Finished():
+                steps = "1 step" if event.step == 1 else f"{event.step:,} steps"
                 stopped = ", stopped early" if event.stopped else ""
-                say(self.console, f"Trained {event.step:,} steps in {clock(event.seconds)}{stopped}{self.against()}")
+                say(self.console, f"Trained {steps} in {clock(event.seconds)}{stopped}{self.against()}")
 
     def draw(self) -> None:
         raise NotImplementedError
@@ -162,6 +163,19 @@ class _LiveProgress(_Progress):
         self._live.update(Group(bar, Text(self.line())))
 
 
+def imputing(console: Console, genes: int) -> Callable[[int, str], None]:
+    """Called before each gene: says which one it is, but no more than a line every few seconds."""
+    last = -math.inf
+
+    def on_gene(index: int, gene: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_EVERY_S:
+            last = time.monotonic()
+            say(console, f"Imputing {gene} ({index + 1} of {genes})")
+
+    return on_gene
+
+
 def clock(seconds: float) -> str:
     """Seconds as m:ss, or h:mm:ss from an hour on."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
@@ -171,7 +185,8 @@ def clock(seconds: float) -> str:
 
 def show_scores(console: Console, scores: Mapping[str, Mapping[str, Scores]]) -> None:
     """The methods' scores on unmeasured bins, a block a gene, the best of each column marked."""
-    table = Table(title="Scores on unmeasured bins (* best of its column)", title_justify="left")
+    say(console, "Scores on unmeasured bins (* best of its column)")
+    table = Table()
     table.add_column("gene", no_wrap=True)
     table.add_column("method", no_wrap=True)
     for heading in SCORE_COLUMNS:
@@ -225,7 +240,8 @@ def show_slide(console: Console, facts: Mapping[str, Any], genes_shown: int = 20
     lines.add_row("images", ", ".join(facts["images"]) or "none")
     console.print(lines, highlight=False, markup=False)
     genes = facts["genes"]
-    table = Table(title=f"Transcripts by gene ({len(genes)} genes, quality 20 and better)", title_justify="left")
+    say(console, f"\n{len(genes)} genes, by transcripts of quality 20 and better")
+    table = Table()
     table.add_column("gene")
     table.add_column("transcripts", justify="right")
     for gene, count in list(genes.items())[:genes_shown]:

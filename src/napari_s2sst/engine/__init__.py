@@ -10,6 +10,10 @@ transcripts     one streaming pass over a transcript table
 morphology      stains as lazily read image pyramids
 xenium          open a Xenium folder of any version
 count_cube      the same from a .npz of counts
+sample_tissue   a simulated section: where gland, tumour, stroma, fat lie
+sample_cells    its cells and their transcripts
+sample_stains   its pictures
+sample_tables   its tables
 sample_slide    write the embedded sample slide
 sampling        dense -> sparse -> sparser
 natural_images  pictures, and patches of them that look like counts
@@ -26,6 +30,8 @@ validation      held-out bins: how good, against the classical methods, and how 
 objective       a batch of patches -> the terms of the loss
 training        the training, as a generator of events
 metrics         MAE, PCC, SSIM, error map
-export          OME-TIFF, AnnData, CSV, figure
+writing         files written beside their place, then moved there
+figure          one gene's maps, for print
+export          OME-TIFF, AnnData, CSV
 run             a whole run: slide -> maps -> training -> imputed maps, scores, files
 """

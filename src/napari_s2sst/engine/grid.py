@@ -1,8 +1,8 @@
 """Turn points in um into counts per square bin, and bins with counts into a tissue mask.
 
 Bins are numbered from the slide's origin, the corner of the morphology image: bin (i, j) covers
-``[i * bin_um, (i + 1) * bin_um)`` down and ``[j * bin_um, (j + 1) * bin_um)`` across. So maps of one slide with the same
-bin size share their edges, whatever part of the slide they cover.
+``[i * bin_um, (i + 1) * bin_um)`` down and ``[j * bin_um, (j + 1) * bin_um)`` across. So maps of one slide with the
+same bin size share their edges, whatever part of the slide they cover.
 """
 
 from __future__ import annotations
@@ -65,24 +65,28 @@ class Grid:
 
     def bins_of(self, y_um: np.ndarray, x_um: np.ndarray) -> np.ndarray:
         """(n,) flat bin number of each point, int64; -1 for points that are off the grid or not numbers."""
-        rows, inside_rows = self._along(0, y_um)
-        columns, inside = self._along(1, x_um)
-        rows *= self.shape[1]
-        rows += columns
-        inside &= inside_rows
-        if not inside.all():
-            rows[~inside] = -1
-        return rows.astype(np.int64)
+        if not len(y_um):
+            return np.zeros(0, np.int64)
+        bins, columns = self._along(0, y_um), self._along(1, x_um)
+        # A NaN makes the smallest and the largest NaN, and no comparison with it is true.
+        outside = None
+        for each, length in zip((bins, columns), self.shape, strict=True):
+            if not (each.min() >= 0 and each.max() < length):
+                off = ~((each >= 0) & (each < length))
+                outside = off if outside is None else outside | off
+        bins *= self.shape[1]
+        bins += columns
+        if outside is not None:
+            bins[outside] = -1
+        return bins.astype(np.int64)
 
-    def _along(self, axis: int, position_um: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) float bin numbers along one axis, and which of them are on the grid."""
+    def _along(self, axis: int, position_um: np.ndarray) -> np.ndarray:
+        """(n,) float64 bin numbers along one axis."""
         # Divided in float64, exactly as `over` divides the ends, so that the largest coordinate stays on the grid.
         bins = np.divide(position_um, self.bin_um, dtype=np.float64)
         np.floor(bins, out=bins)
         bins -= self.first[axis]
-        inside = bins >= 0
-        inside &= bins < self.shape[axis]
-        return bins, inside
+        return bins
 
 
 def tissue_mask(totals: np.ndarray, bin_um: float) -> np.ndarray:

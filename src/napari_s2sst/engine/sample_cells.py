@@ -171,7 +171,7 @@ def _kinds(tissue: Tissue, xy: np.ndarray, rng: np.random.Generator) -> np.ndarr
     kind[tumour & (draw < 0.035)] = Kind.MACROPHAGE
     kind[tumour & (draw > 0.97 - 0.02 * inflamed)] = Kind.T_CELL
     follicle = part == Compartment.LYMPHOID
-    kind[follicle] = np.where(draw < 0.5 - 0.28 * inflamed, Kind.B_CELL, Kind.T_CELL)[follicle]
+    kind[follicle] = np.where(draw < 0.36 - 0.2 * inflamed, Kind.B_CELL, Kind.T_CELL)[follicle]
     core = follicle & (_crowding(xy, follicle, 28.0) > 0.9)
     kind[core & (draw < 0.82)] = Kind.B_CELL
     return kind

@@ -1,4 +1,4 @@
-"""Photograph the simulated cells: outlines -> four stains, as one OME-TIFF pyramid in four files, as the instrument writes.
+"""Photograph the simulated cells: outlines -> four stains, one OME-TIFF pyramid in four files as the instrument writes.
 
 The pictures show the same cells that the transcripts lie in: um coordinates divided by the pixel size are pixels.
 """
@@ -6,20 +6,20 @@ The pictures show the same cells that the transcripts lie in: um coordinates div
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import tifffile
 from PIL import Image, ImageDraw
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import gaussian_filter
 
 from .sample_cells import Cells, Kind
 from .sample_tissue import FIELD_UM, HEIGHT_UM, WIDTH_UM, Compartment, Tissue
 
-PIXEL_UM = 0.425
-"""Twice the instrument's 0.2125 um: a quarter of the pixels, so that the slide is written in seconds."""
+PIXEL_UM = 0.6375
+"""Three times the instrument's 0.2125 um: a ninth of the pixels, so that the slide is small and written in seconds."""
 
 STAINS = ("DAPI", "ATP1A1/CD45/E-Cadherin", "18S", "AlphaSMA/Vimentin")
 
@@ -38,49 +38,54 @@ _FILAMENT = {
 _CHROMATIN = {Kind.T_CELL: 215, Kind.B_CELL: 205, Kind.TUMOUR: 130, Kind.LUMINAL: 165}
 """Brightness of a kind's cells in each stain, 0-255."""
 
+_SOFTWARE = "napari-s2sst simulated sample slide"
+
 SHAPE_PX = (round(HEIGHT_UM / PIXEL_UM), round(WIDTH_UM / PIXEL_UM))
 """(rows, columns) of a stain."""
 
 
-def render_stains(tissue: Tissue, cells: Cells, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """The four images of `STAINS` in order, each (rows, columns) uint16."""
+def render_stain(number: int, tissue: Tissue, cells: Cells, rng: np.random.Generator) -> np.ndarray:
+    """One image of `STAINS`: (rows, columns) uint16."""
+    cell, nucleus = (cells.outline(radii) / PIXEL_UM - 0.5 for radii in (cells.cell_um, cells.nucleus_um))
+    table, spread, glow = (
+        (_CHROMATIN, 0.16, 5), (_MEMBRANE, 0.16, 7), (_CYTOPLASM, 0.14, 10), (_FILAMENT, 0.15, 6)
+    )[number]  # fmt: skip
+    level = np.array([table.get(kind, 120) for kind in Kind])[cells.kind] * rng.normal(1, spread, len(cells.kind))
     grain = rng.standard_normal(SHAPE_PX, np.float32)
-    cell, nucleus = (
-        (cells.outline(radii) / PIXEL_UM - 0.5).astype(np.float32) for radii in (cells.cell_um, cells.nucleus_um)
-    )
-    size = np.sqrt(cells.area_um2(cells.nucleus_um))
+    texture = np.roll(grain, 700, axis=1)
+    match STAINS[number]:
+        case "DAPI":
+            dense = np.clip(6 / np.sqrt(cells.area_um2(cells.nucleus_um)), 0.8, 1.2)
+            image = _filled(nucleus, level * dense * np.where(cells.dividing, 1.25, 1))
+            haze = 0.35 * _haze(image)
+            image = _blurred(image * (1 + 0.6 * _blurred(texture, 0.55)), 0.42)
+        case "18S":
+            image = _filled(cell, level) - 0.62 * _filled(nucleus, level)
+            haze = 0.3 * _haze(image)
+            image = _blurred(image * (1 + 0.7 * _blurred(texture, 0.68)), 0.45)
+        case "AlphaSMA/Vimentin":
+            image = np.maximum(_fibres(tissue, rng), 0.95 * _filled(cell, level) - 0.5 * _filled(nucleus, level))
+            haze = 0.2 * _haze(image)
+            image = _blurred(image * (1 + 0.5 * _blurred(texture, 0.55)), 0.38)
+        case _:  # membranes
+            image = _blurred(_outlined(cell, level, width=2), 0.4) + 0.18 * _blurred(_filled(cell, level), 0.6)
+            haze = 0.12 * _haze(image)
+            image *= 1 + 0.5 * _blurred(texture, 0.85)
+    return _exposed(image + haze, grain, tissue, glow=glow)
 
-    def bright(table: dict[Kind, int], spread: float, default: int = 120) -> np.ndarray:
-        level = np.array([table.get(kind, default) for kind in Kind])[cells.kind]
-        return (level * rng.normal(1, spread, len(level))).clip(2, 255)
 
-    chromatin = bright(_CHROMATIN, 0.16) * np.where(cells.dividing, 1.25, 1) * np.clip(6 / size, 0.8, 1.2)
-    texture = gaussian_filter(np.roll(grain, 700, axis=1), 1.3)
-    image = _filled(nucleus, chromatin.clip(0, 255))
-    image = gaussian_filter(image * (1 + 1.2 * texture), 1.0) + 0.35 * _haze(image)
-    yield _exposed(image, grain, tissue, glow=5, gain=9)
+def _blurred(image: np.ndarray, sigma_um: float) -> np.ndarray:
+    return gaussian_filter(image, sigma_um / PIXEL_UM, truncate=3)
 
-    level = bright(_MEMBRANE, 0.16)
-    image = gaussian_filter(_outlined(cell, level, width=3), 0.9)
-    image += 0.18 * gaussian_filter(_filled(cell, level), 1.5)
-    image *= 1 + 0.9 * gaussian_filter(np.roll(grain, 300, axis=0), 2.0)
-    yield _exposed(image + 0.12 * _haze(image), np.roll(grain, 1100, axis=1), tissue, glow=7, gain=8)
 
-    level = bright(_CYTOPLASM, 0.14)
-    image = _filled(cell, level) - 0.62 * _filled(nucleus, level)
-    image = gaussian_filter(image * (1 + 1.5 * gaussian_filter(np.roll(grain, 900, axis=0), 1.6)), 1.1)
-    yield _exposed(image + 0.3 * _haze(image), np.roll(grain, 2100, axis=1), tissue, glow=10, gain=8)
-
-    image = _fibres(tissue, rng)
-    image = np.maximum(image, 0.95 * _filled(cell, bright(_FILAMENT, 0.15)) - 0.5 * _filled(nucleus, level))
-    image = gaussian_filter(image * (1 + 0.9 * texture), 0.9)
-    yield _exposed(image + 0.2 * _haze(image), np.roll(grain, 3100, axis=1), tissue, glow=6, gain=8)
+def _greys(level: np.ndarray) -> list[int]:
+    return level.clip(2, 255).astype(int).tolist()
 
 
 def _filled(corners_px: np.ndarray, level: np.ndarray) -> np.ndarray:
     canvas = Image.new("L", SHAPE_PX[::-1])
     draw = ImageDraw.Draw(canvas)
-    for corners, value in zip(corners_px.reshape(len(level), -1).tolist(), level.astype(int).tolist(), strict=True):
+    for corners, value in zip(corners_px.reshape(len(level), -1).tolist(), _greys(level), strict=True):
         draw.polygon(corners, fill=value)
     return np.asarray(canvas, np.float32)
 
@@ -89,7 +94,7 @@ def _outlined(corners_px: np.ndarray, level: np.ndarray, width: int) -> np.ndarr
     canvas = Image.new("L", SHAPE_PX[::-1])
     draw = ImageDraw.Draw(canvas)
     closed = np.concatenate([corners_px, corners_px[:, :1]], axis=1).reshape(len(level), -1)
-    for corners, value in zip(closed.tolist(), level.astype(int).tolist(), strict=True):
+    for corners, value in zip(closed.tolist(), _greys(level), strict=True):
         draw.line(corners, fill=value, width=width)
     return np.asarray(canvas, np.float32)
 
@@ -115,7 +120,7 @@ def _fibres(tissue: Tissue, rng: np.random.Generator, number: int = 15_000, step
     draw = ImageDraw.Draw(canvas)
     level = rng.gamma(3.0, 22.0, number).clip(12, 150).astype(int)
     for line, value in zip((path / PIXEL_UM).reshape(number, -1).tolist(), np.sort(level).tolist(), strict=True):
-        draw.line(line, fill=value, width=2)
+        draw.line(line, fill=value)
     return np.asarray(canvas, np.float32)
 
 
@@ -127,43 +132,51 @@ def _haze(image: np.ndarray) -> np.ndarray:
 
 
 def _enlarged(coarse: np.ndarray) -> np.ndarray:
-    scale = [wanted / length for wanted, length in zip(SHAPE_PX, coarse.shape, strict=True)]
-    return zoom(coarse, scale, order=1, mode="nearest", grid_mode=True)
+    """Linear interpolation to `SHAPE_PX`, one axis after the other."""
+    for axis, (length, wanted) in enumerate(zip(coarse.shape, SHAPE_PX, strict=True)):
+        place = ((np.arange(wanted, dtype=np.float32) + 0.5) * (length / wanted) - 0.5).clip(0, length - 1.001)
+        part = np.expand_dims(place % 1, 1 - axis)
+        before = place.astype(int)
+        coarse = coarse.take(before, axis) * (1 - part) + coarse.take(before + 1, axis) * part
+    return coarse
 
 
-def _exposed(image: np.ndarray, grain: np.ndarray, tissue: Tissue, *, glow: float, gain: float) -> np.ndarray:
-    """Autofluorescence of tissue, shot noise and the camera's offset; counts in steps of 4, which compress better."""
+def _exposed(image: np.ndarray, grain: np.ndarray, tissue: Tissue, *, glow: float) -> np.ndarray:
+    """Autofluorescence of tissue, shot noise and the camera's offset; counts in steps of 8, which compress better."""
     solid = ~np.isin(tissue.compartment, (Compartment.GLASS, Compartment.FAT, Compartment.LUMEN, Compartment.BLOOD))
     image = image + glow * _enlarged(gaussian_filter(solid.astype(np.float32), 1.5))
     image = np.maximum(image + grain * (0.35 + 0.1 * np.sqrt(np.maximum(image, 0))), 0)
-    return (np.rint(image * (gain / 4)) * 4 + 12).astype(np.uint16)
+    return (np.rint(image) * 8 + 16).astype(np.uint16)
 
 
-def write_stains(folder: Path, stains: Iterator[np.ndarray], seed: int) -> None:
+def write_stains(folder: Path, tissue: Tissue, cells: Cells, seed: int) -> None:
     """morphology_focus_0000.ome.tif and on in `folder`: one file a stain, each naming all of them."""
-    names = [f"morphology_focus_{index:04d}.ome.tif" for index in range(len(STAINS))]
+    names = [f"morphology_focus_{number:04d}.ome.tif" for number in range(len(STAINS))]
     marks = [f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'napari-s2sst/sample/{seed}/{name}')}" for name in names]
-    for index, stain in enumerate(stains):
-        levels = [stain]
+
+    def write(number: int) -> None:
+        levels = [render_stain(number, tissue, cells, np.random.default_rng((seed, number)))]
         while max(levels[-1].shape) > 512:
             levels.append(_halved(levels[-1]))
-        options = dict(
-            tile=(512, 512), compression="zlib", compressionargs={"level": 6}, predictor=True, photometric="minisblack",
-            resolutionunit="CENTIMETER", metadata=None, software="napari-s2sst simulated sample slide",
-        )  # fmt: skip
-        with tifffile.TiffWriter(folder / names[index]) as file:
+        with tifffile.TiffWriter(folder / names[number]) as file:
             for depth, level in enumerate(levels):
-                size_um = PIXEL_UM * 2**depth
+                first = dict(subifds=len(levels) - 1, description=_ome_xml(names, marks, number), software=_SOFTWARE)
                 file.write(
                     level,
-                    resolution=(1e4 / size_um, 1e4 / size_um),
-                    **options,
-                    **(
-                        dict(subifds=len(levels) - 1, description=_ome_xml(names, marks, index))
-                        if depth == 0
-                        else dict(subfiletype=1)
-                    ),
+                    tile=(512, 512),
+                    compression="zlib",
+                    compressionargs={"level": 4},
+                    predictor=True,
+                    photometric="minisblack",
+                    resolution=(1e4 / (PIXEL_UM * 2**depth),) * 2,
+                    resolutionunit="CENTIMETER",
+                    metadata=None,
+                    maxworkers=1,
+                    **(dict(subfiletype=1) if depth else first),
                 )
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, range(len(STAINS))))
 
 
 def _halved(image: np.ndarray) -> np.ndarray:

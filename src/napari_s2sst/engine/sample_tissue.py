@@ -1,4 +1,4 @@
-"""Draw the simulated tissue: a seed -> which compartment (gland, tumour, stroma, vessel, fat ...) every point belongs to.
+"""Draw the simulated tissue: a seed -> of which compartment (gland, tumour, stroma, fat ...) every point is.
 
 A breast-like section of about 2 x 1.5 mm. Everything is invented: no measurement of anybody went into it.
 """
@@ -43,7 +43,7 @@ CELLULAR = tuple(
 
 
 def apart(points: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Indices of points, first come first kept, no two nearer than the sum of their radii. Points (n, 2), radii (n,)."""
+    """Indices of points (n, 2), first come first kept, no two nearer than the sum of their radii (n,)."""
     near: dict[int, list[int]] = {}
     pairs = cKDTree(points).query_pairs(2 * float(radii.max()), output_type="ndarray")
     distance = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)

@@ -10,8 +10,8 @@ import numpy as np
 from .errors import SamplingError
 from .maps import GeneMap, SparseMap
 
-MIN_LATTICE_BINS = 2
-"""Along an axis; with fewer there is no pitch to learn or to interpolate on."""
+MIN_LATTICE_BINS = 4
+"""Along an axis; with fewer there is nothing to learn from or to interpolate between."""
 
 
 def lattice(shape: tuple[int, int], stride: int, phase: tuple[int, int] = (0, 0)) -> np.ndarray:
@@ -31,7 +31,7 @@ def check_lattice(shape: tuple[int, int], stride: int, phase: tuple[int, int] = 
     if min(bins) < MIN_LATTICE_BINS:
         raise SamplingError(
             f"A stride of {stride} leaves {bins[0]} x {bins[1]} measured bins of a map of {shape[0]} x {shape[1]} bins; "
-            f"choose a stride of at most {min(shape) // MIN_LATTICE_BINS}, or smaller bins."
+            f"choose a stride of at most {max(2, (min(shape) - 1) // (MIN_LATTICE_BINS - 1))}, or smaller bins."
         )
 
 

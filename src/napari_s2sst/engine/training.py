@@ -111,7 +111,7 @@ class _Run:
         self.average = None
         if self.training.average:
             self.average = AveragedModel(
-                self.network, avg_fn=partial(_running_mean, decay=self.training.average), use_buffers=False
+                self.network, avg_fn=partial(running_mean, decay=self.training.average), use_buffers=False
             )
         self.steps = self._known_steps()
         self.step = 0
@@ -266,7 +266,7 @@ class _Run:
         self.network.load_state_dict(dict(start.weights))
 
 
-def _running_mean(mean: Tensor, weight: Tensor, averaged: Tensor, *, decay: float) -> Tensor:
+def running_mean(mean: Tensor, weight: Tensor, averaged: Tensor, *, decay: float) -> Tensor:
     """Short at first, so that the random start is forgotten soon."""
     n = float(averaged)
     return mean.lerp(weight, 1 - min(decay, (1 + n) / (10 + n)))

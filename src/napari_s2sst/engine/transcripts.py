@@ -28,8 +28,8 @@ from .grid import Grid
 
 MIN_QV = 20.0
 """Phred: 1 error in 100. 10x counts from Q20 in its own matrix."""
-BATCH_ROWS = 1 << 18
-"""Rows in memory at a time: a few MB."""
+BATCH_ROWS = 1 << 16
+"""Rows in memory at a time: a MB or two, which a processor's cache holds."""
 FILE_NAMES = ("transcripts.parquet", "transcripts.csv.gz", "transcripts.csv")
 """In order of preference."""
 CONTROL = re.compile(
@@ -68,12 +68,12 @@ class TranscriptTable:
     """Name -> is it a gene, from gene_panel.json; used where the table itself does not tell."""
 
     @classmethod
-    def find(cls, folder: Path, panel: Mapping[str, bool] | None = None) -> TranscriptTable | None:
+    def find(cls, folder: Path) -> TranscriptTable | None:
         """The folder's table, Parquet before CSV. Raises :class:`BundleError` when it can't be read or used."""
         path = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
         if path is None:
             return None
-        table = cls(path, panel or {})
+        table = cls(path)
         missing = [name for name in _NEEDED if name not in table.columns]
         if missing:
             raise BundleError(
@@ -93,25 +93,34 @@ class TranscriptTable:
         except (OSError, EOFError, ValueError, pa.ArrowException, csv.Error) as error:
             raise self._unreadable(error) from None
 
+    @property
+    def tells_genes(self) -> bool:
+        """Whether a column says of each transcript if it is a gene's."""
+        return self._gene_column is not None
+
+    @property
+    def _gene_column(self) -> str | None:
+        return next((name for name in ("is_gene", "codeword_category") if name in self.columns), None)
+
     @cached_property
     def survey(self) -> Survey:
         """Names, how often, genes or not; rows and extent too where the file's own statistics lack them."""
-        sort = next((name for name in ("is_gene", "codeword_category") if name in self.columns), None)
+        sort = self._gene_column
         with_yx = self._stored_extent_um is None
         names = _Names()
-        counts, genes = np.zeros(0, np.int64), np.zeros(0, bool)
+        # [name, flags]: bit 0 says gene, bit 1 good quality. Row 0 is for rows without a name.
+        histogram = np.zeros((1, 4), np.int64)
         rows, low, high = 0, np.full(2, np.inf), np.full(2, -np.inf)
         for batch in self._batches(["feature_name", "qv", sort, *(("y_location", "x_location") if with_yx else ())]):
             rows += len(batch)
             codes = names.codes(batch["feature_name"])
-            more = len(names.known) - len(counts)
-            counts, genes = np.pad(counts, (0, more)), np.pad(genes, (0, more))
-            good = codes >= 0
-            if sort:
-                genes[codes[good & _says_gene(batch[sort])]] = True
-            if "qv" in batch.schema.names:
-                good &= _numbers(batch["qv"]) >= MIN_QV
-            counts += np.bincount(codes[good], minlength=len(counts))
+            histogram = np.pad(histogram, ((0, len(names.known) + 1 - len(histogram)), (0, 0)))
+            flags = _says_gene(batch[sort]).astype(np.uint8) if sort else np.zeros(len(codes), np.uint8)
+            flags += np.uint8(2) * (_numbers(batch["qv"]) >= MIN_QV) if "qv" in batch.schema.names else np.uint8(2)
+            codes += 1
+            codes *= 4
+            codes += flags
+            histogram += np.bincount(codes, minlength=histogram.size).reshape(-1, 4)
             if with_yx:
                 for axis, name in enumerate(("y_location", "x_location")):
                     values = _numbers(batch[name])
@@ -120,7 +129,10 @@ class TranscriptTable:
                     if values.size:
                         low[axis], high[axis] = min(low[axis], values.min()), max(high[axis], values.max())
         known = tuple(names.known)
-        if sort is None:
+        counts = histogram[1:, 2:].sum(axis=1)
+        if sort:
+            genes = histogram[1:, 1::2].any(axis=1)
+        else:
             genes = np.array([self.panel.get(name, CONTROL.match(name) is None) for name in known], bool)
         extent = (*low.tolist(), *high.tolist()) if np.isfinite([low, high]).all() else None
         return Survey(known, counts, genes, rows, extent)
@@ -152,30 +164,30 @@ class TranscriptTable:
                 f"{len(genes)} genes on {grid.shape[0]:,} x {grid.shape[1]:,} bins do not fit into memory at once. "
                 "Ask for fewer genes at a time, or choose larger bins."
             )
-        # One entry more than names: code -1, a missing name, reads the last one.
+        # One entry more than names: code -1, a row without a name, reads the last one.
         slot = np.full(len(survey.names) + 1, -1, np.int64)
         slot[[survey.code[gene] for gene in genes]] = np.arange(len(genes))
-        in_total = np.append(survey.is_gene, False) if totals else np.zeros(len(slot), bool)
-        wanted = in_total | (slot >= 0)
+        in_total = np.append(survey.is_gene, False)
 
         counts = np.zeros(len(genes) * grid.size, np.int32)
-        all_genes = np.zeros(grid.size, np.int32) if totals else None
+        # One bin more than the grid: bin -1, not to be counted, goes to the last one.
+        all_genes = np.zeros(grid.size + 1, np.int32) if totals else None
         names = _Names(survey.names)
         for batch in self._batches(["feature_name", "y_location", "x_location", "qv"]):
             codes = names.codes(batch["feature_name"])
-            take = wanted[codes]
-            if "qv" in batch.schema.names:
-                take &= _numbers(batch["qv"]) >= min_qv
-            bins = grid.bins_of(_numbers(batch["y_location"])[take], _numbers(batch["x_location"])[take])
-            codes = codes[take]
-            if bins.size and bins.min() < 0:
-                codes, bins = codes[bins >= 0], bins[bins >= 0]
-            if all_genes is not None:
-                np.add.at(all_genes, bins[in_total[codes]], np.int32(1))
-            slots = slot[codes]
-            hit = slots >= 0
-            np.add.at(counts, slots[hit] * grid.size + bins[hit], np.int32(1))
-        shaped = None if all_genes is None else all_genes.reshape(grid.shape)
+            y, x = _numbers(batch["y_location"]), _numbers(batch["x_location"])
+            good = _numbers(batch["qv"]) >= min_qv if "qv" in batch.schema.names else np.ones(len(codes), bool)
+            hits = np.flatnonzero((slot[codes] >= 0) & good)
+            if all_genes is None:
+                bins = grid.bins_of(y[hits], x[hits])
+            else:
+                bins = grid.bins_of(y, x)
+                good &= in_total[codes]
+                np.add.at(all_genes, np.where(good, bins, -1), np.int32(1))
+                bins = bins[hits]
+            slots = slot[codes[hits]]
+            np.add.at(counts, (slots * grid.size + bins)[bins >= 0], np.int32(1))
+        shaped = None if all_genes is None else all_genes[:-1].reshape(grid.shape)
         return counts.reshape(len(genes), *grid.shape), shaped
 
     @property
@@ -217,7 +229,9 @@ class TranscriptTable:
                     yield from table.iter_batches(BATCH_ROWS, columns=present)
             else:
                 kinds = {name: pa.float64() for name in ("x_location", "y_location", "qv")}
-                kinds |= {name: pa.dictionary(pa.int32(), pa.string()) for name in ("feature_name", "codeword_category")}
+                kinds |= {
+                    name: pa.dictionary(pa.int32(), pa.string()) for name in ("feature_name", "codeword_category")
+                }
                 options = pa.csv.ConvertOptions(
                     include_columns=present, column_types={name: kinds[name] for name in present if name in kinds}
                 )
@@ -229,7 +243,9 @@ class TranscriptTable:
 
     def _unreadable(self, error: Exception) -> BundleError:
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        return BundleError(f"{self.path} can't be read as a transcript table ({reason}). Copy it from the instrument again.")
+        return BundleError(
+            f"{self.path} can't be read as a transcript table ({reason}). Copy it from the instrument again."
+        )
 
 
 class _Names:
@@ -249,9 +265,9 @@ class _Names:
             names = (_text(name) for name in column.dictionary.to_pylist())
             codes = [-1 if name is None else self.known.setdefault(name, len(self.known)) for name in names]
             self._code = np.array([*codes, -1], np.int64)
-        indices = column.indices.cast(pa.int64())
+        indices = column.indices
         if indices.null_count:
-            indices = indices.fill_null(len(self._code) - 1)
+            indices = indices.cast(pa.int64()).fill_null(len(self._code) - 1)
         return self._code.take(indices.to_numpy(zero_copy_only=False))
 
 

@@ -1,7 +1,8 @@
 """Turn slides and gene maps into napari layer data, and layer data back into gene maps: nothing else knows both.
 
-Every layer is in um with the slide's origin: napari drops all units as soon as one layer has none. napari's ``translate``
-is the *centre* of the first pixel, so a map whose first bin has its corner at 0 is translated by half a bin.
+Every layer is in um with the slide's origin: napari drops all units as soon as one layer has none. napari's
+``translate`` is the *centre* of the first pixel, so a map whose first bin has its corner at 0
+is translated by half a bin.
 Outside the tissue a map is NaN, which napari draws transparent, so the morphology shows through.
 """
 
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.utils.colormaps import Colormap
+from napari.utils.colormaps import AVAILABLE_COLORMAPS, Colormap
 
 from ..engine.config import RunConfig
 from ..engine.maps import GeneMap, Normalisation, SparseMap
@@ -25,11 +26,24 @@ SLIDE_KEY = "s2sst_bundle"
 MAP_KEY = "s2sst_map"
 """Metadata of a map layer: what is needed to make its GeneMap again."""
 
-STAIN_COLOURS = {"dapi": "#4878ff", "boundary": "#ffb000", "rna": "#20c890", "interior": "#20c890", "protein": "#e05090"}
-"""A word in a stain's name -> its colour. Nuclei blue as every pathologist expects, the others told apart by anyone."""
+STAIN_COLOURS = {
+    "dapi": "#4c78ff", "boundary": "#ffb000", "cadherin": "#ffb000", "18s": "#1fc28f", "rna": "#1fc28f",
+    "sma": "#e0559a",
+}  # fmt: skip
+"""A word in a stain's name -> its colour. Nuclei blue as every pathologist expects, the others told apart."""
 MORE_COLOURS = ("#c0c0c0", "#00b4d8", "#f07040", "#a070f0")
 
 VALUES_COLORMAP = "magma"
+
+
+def _glowing() -> Colormap:
+    """Magma that is transparent near 0, so that the tissue stays visible where a gene is not."""
+    colours = np.array(AVAILABLE_COLORMAPS[VALUES_COLORMAP].map(np.linspace(0, 1, 64)))
+    colours[:, 3] = np.clip(np.linspace(0, 6, 64), 0, 1)
+    return Colormap(colours, name="clear magma")
+
+
+TISSUE_COLORMAP = _glowing()
 UNCERTAINTY_COLORMAP = "viridis"
 ERROR_COLORMAP = Colormap(
     ["#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b"], name="blue-red"
@@ -53,6 +67,7 @@ def slide_layers(bundle: Any) -> list[LayerData]:
             "colormap": Colormap([[0, 0, 0, 1], colour], name=f"black to {colour}"),
             "blending": "additive",
             "contrast_limits": image.contrast_limits,
+            "gamma": 0.75,
             "metadata": {SLIDE_KEY: str(bundle.path)},
             "visible": number < 2,
         }
@@ -77,7 +92,7 @@ def density_layer(bundle: Any, bin_um: float = 20.0) -> LayerData:
 
 def counts_layer(gene_map: GeneMap) -> LayerData:
     """What was counted of one gene."""
-    return _map_layer(gene_map, "counts", limits=_limits(gene_map.values[gene_map.tissue]))
+    return _map_layer(gene_map, "counts", _limits(gene_map.values[gene_map.tissue]), TISSUE_COLORMAP)
 
 
 def lattice_layer(gene_map: GeneMap, stride: int, phase: tuple[int, int] = (0, 0)) -> LayerData:
@@ -103,7 +118,7 @@ def sparse_layer_data(sparse: SparseMap, kind: str, limits: tuple[float, float])
 
 def imputed_layer(imputed: GeneMap, limits: tuple[float, float]) -> LayerData:
     """Values in the normalised space, on the same colours as the sparse input."""
-    return _map_layer(imputed, "imputed", limits=limits)
+    return _map_layer(imputed, "imputed", limits, TISSUE_COLORMAP)
 
 
 def error_layer(imputed: GeneMap, error: np.ndarray) -> LayerData:
@@ -169,8 +184,10 @@ def numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{name} {number}"
 
 
-def _map_layer(gene_map: GeneMap, kind: str, limits: tuple[float, float]) -> LayerData:
-    meta = _placed(gene_map.bin_um, gene_map.origin_um) | _look(kind, gene_map.gene, VALUES_COLORMAP, limits)
+def _map_layer(
+    gene_map: GeneMap, kind: str, limits: tuple[float, float], colormap: Any
+) -> LayerData:
+    meta = _placed(gene_map.bin_um, gene_map.origin_um) | _look(kind, gene_map.gene, colormap, limits)
     normalisation = gene_map.normalisation
     meta["metadata"][MAP_KEY] = {
         "gene": gene_map.gene,

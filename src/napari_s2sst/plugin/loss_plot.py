@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import log10
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
@@ -17,7 +18,7 @@ CLASSICAL_COLOUR = "#009e73"
 
 
 class LossPlot(QWidget):
-    """A picture of a session's losses; changes nothing."""
+    """A picture of a session's losses; hidden while there are none."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -36,7 +37,9 @@ class LossPlot(QWidget):
         item.setLabel("bottom", "step")
         item.getAxis("left").enableAutoSIPrefix(False)
         item.getAxis("bottom").enableAutoSIPrefix(False)
-        item.getAxis("left").setWidth(46)
+        item.getAxis("left").setWidth(44)
+        item.getAxis("bottom").setHeight(38)
+        item.layout.setContentsMargins(0, 6, 8, 0)
         self._training = item.plot(pen=pg.mkPen(TRAINING_COLOUR, width=2), antialias=True)
         self._held_out = item.plot(pen=pg.mkPen(HELD_OUT_COLOUR, width=2), antialias=True)
         pen = pg.mkPen(CLASSICAL_COLOUR, width=2, style=Qt.PenStyle.DashLine)
@@ -76,7 +79,8 @@ class LossPlot(QWidget):
         self._held_out.setData([], [])
         self._classical.hide()
         self._best = None
-        self._legend.setText("Error while training")
+        self._legend.setText("")
+        self.hide()
 
     def setClassical(self, classical: Mapping[str, float]) -> None:
         """Method -> MAE on the held-out bins; the best becomes a horizontal line."""
@@ -89,17 +93,21 @@ class LossPlot(QWidget):
         self._place_classical()
         self._classical.show()
         self._legend.setText(
-            _entry(TRAINING_COLOUR, "training") + _entry(HELD_OUT_COLOUR, "held out") + _entry(CLASSICAL_COLOUR, name, "╌")
+            _entry(TRAINING_COLOUR, "training")
+            + _entry(HELD_OUT_COLOUR, "held out")
+            + _entry(CLASSICAL_COLOUR, f"{name} (held out)", "╌")
         )
 
     def setLosses(self, points: Sequence[LossPoint]) -> None:
         """Errors on trained and on held-out bins."""
+        self.show()
         steps = [point.step for point in points]
         self._training.setData(steps, [point.training_mae for point in points])
         self._held_out.setData(steps, [point.held_out_mae for point in points])
 
     def setLossCurve(self, curve: Sequence[tuple[int, float]]) -> None:
         """The total loss instead, for a run that holds nothing out."""
+        self.show()
         self._legend.setText(_entry(TRAINING_COLOUR, "training loss"))
         self._training.setData([step for step, _ in curve], [loss for _, loss in curve])
 
@@ -110,8 +118,6 @@ class LossPlot(QWidget):
     def _place_classical(self) -> None:
         """An InfiniteLine does not follow the axis's log mode by itself."""
         if self._best is not None and self._best > 0:
-            from math import log10
-
             self._classical.setValue(log10(self._best) if self.log_box.isChecked() else self._best)
 
 

@@ -8,6 +8,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 from superqt.utils import signals_blocked
 
+from .theme import LABEL_PX
+
 WHOLE_SLIDE = ""
 
 
@@ -28,7 +30,7 @@ class RegionPanel(QWidget):
         self.draw_button = QPushButton("Draw")
         self.draw_button.setToolTip("Add a layer to draw a region on: click around it, double-click to end.")
         label = QLabel("Region")
-        label.setFixedWidth(52)
+        label.setFixedWidth(LABEL_PX)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(label)

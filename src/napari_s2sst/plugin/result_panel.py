@@ -101,6 +101,9 @@ class ResultPanel(QWidget):
         height = self.table.horizontalHeader().sizeHint().height() + 22 * len(scores) + 4
         self.table.setFixedHeight(height)
 
+    def setExportEnabled(self, on: bool) -> None:
+        self.export_button.setEnabled(on)
+
     def setExported(self, text: str) -> None:
         self.line.setText(text)
 

@@ -12,12 +12,12 @@ from qtpy.QtWidgets import (
     QLabel,
     QRadioButton,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 from superqt.utils import signals_blocked
 
 from .session import Mode, Sampling
+from .theme import LABEL_PX
 
 
 class SamplingPanel(QWidget):
@@ -40,11 +40,12 @@ class SamplingPanel(QWidget):
         self.stride_box = QSpinBox()
         self.stride_box.setRange(2, 4)
         self.stride_box.setToolTip(
-            "Distance between measured bins, in bins, along both axes.\n2 measures a quarter of the tissue, 3 a ninth, 4 a sixteenth."
+            "Distance between measured bins, in bins, along both axes.\n"
+            "2 measures a quarter of the tissue, 3 a ninth, 4 a sixteenth."
         )
         for box in (self.bin_box, self.stride_box):
             box.setKeyboardTracking(False)
-        self.lattice_box = QCheckBox("lattice")
+        self.lattice_box = QCheckBox("Lattice")
         self.lattice_box.setToolTip("Draw the measured bins over the slide.")
         self._measures = QLabel()
         self._measures.setObjectName("s2sst_quiet")
@@ -55,34 +56,33 @@ class SamplingPanel(QWidget):
         )
         self.fill_button = QRadioButton("Fill in")
         self.fill_button.setToolTip(
-            "Use every bin as measured and impute a finer grid between them.\nNobody measured that grid, so there are no scores."
+            "Use every bin as measured and impute a finer grid between them.\n"
+            "Nobody measured that grid, so there are no scores."
         )
         self._modes = QButtonGroup(self)
         self._modes.addButton(self.check_button)
         self._modes.addButton(self.fill_button)
 
+        for box in (self.bin_box, self.stride_box):
+            box.setMinimumWidth(80)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.setColumnMinimumWidth(0, 52)
-        grid.setColumnStretch(1, 1)
-        bins = QHBoxLayout()
-        bins.addWidget(self.bin_box, 3)
-        bins.addWidget(QLabel("Stride"))
-        bins.addWidget(self.stride_box, 2)
-        bins.addWidget(self.lattice_box)
+        grid.setColumnMinimumWidth(0, LABEL_PX)
+        grid.setColumnStretch(1, 3)
+        grid.setColumnStretch(3, 2)
+        grid.addWidget(QLabel("Bins"), 0, 0)
+        grid.addWidget(self.bin_box, 0, 1)
+        grid.addWidget(QLabel("Stride"), 0, 2)
+        grid.addWidget(self.stride_box, 0, 3)
+        grid.addWidget(self._measures, 1, 1, 1, 3)
         modes = QHBoxLayout()
         modes.addWidget(self.check_button)
+        modes.addSpacing(12)
         modes.addWidget(self.fill_button)
         modes.addStretch()
-        below = QVBoxLayout()
-        below.setSpacing(2)
-        below.addLayout(modes)
-        below.addWidget(self._measures)
-        grid.addWidget(QLabel("Bins"), 0, 0)
-        grid.addLayout(bins, 0, 1)
-        grid.addWidget(QLabel("Mode"), 1, 0)
-        grid.addLayout(modes, 1, 1)
-        grid.addWidget(self._measures, 2, 1)
+        modes.addWidget(self.lattice_box)
+        grid.addWidget(QLabel("Mode"), 2, 0)
+        grid.addLayout(modes, 2, 1, 1, 3)
         self.setValue(Sampling())
 
         self.bin_box.valueChanged.connect(self._changed)
@@ -114,5 +114,5 @@ class SamplingPanel(QWidget):
 def _measures(sampling: Sampling) -> str:
     every = sampling.stride**2
     if sampling.mode is Mode.FILL_IN:
-        return f"all bins measured, imputed at {sampling.bin_um / sampling.stride:.3g} µm"
+        return f"imputes bins of {sampling.bin_um / sampling.stride:.3g} µm"
     return f"measures 1 bin of {every} ({100 / every:.3g} %)"

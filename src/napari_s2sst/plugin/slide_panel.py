@@ -9,6 +9,8 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizeP
 from superqt import QElidingLabel, QSearchableComboBox
 from superqt.utils import signals_blocked
 
+from .theme import LABEL_PX
+
 
 class SlidePanel(QWidget):
     """``value()`` is the chosen gene, "" when there is none."""
@@ -22,7 +24,8 @@ class SlidePanel(QWidget):
         self._name = QElidingLabel("No slide is open")
         self._name.setObjectName("s2sst_slide_name")
         self._name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self._about = QLabel("Open a Xenium output folder, or drop one on the window.")
+        self._about_text = "Open a Xenium output folder, or drop one on the window."
+        self._about = QLabel(self._about_text)
         self._about.setObjectName("s2sst_quiet")
         self._about.setWordWrap(True)
         self.open_button = QPushButton("Open...")
@@ -46,7 +49,7 @@ class SlidePanel(QWidget):
         self._count = QLabel("")
         self._count.setToolTip("Transcripts of this gene on the slide")
         self._count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        self._count.setMinimumWidth(64)
+        self._count.setMinimumWidth(58)
 
         card = QHBoxLayout()
         text = QVBoxLayout()
@@ -56,7 +59,7 @@ class SlidePanel(QWidget):
         card.addLayout(text, 1)
         card.addWidget(self.open_button, 0, Qt.AlignmentFlag.AlignTop)
         row = QGridLayout()
-        row.setColumnMinimumWidth(0, 52)
+        row.setColumnMinimumWidth(0, LABEL_PX)
         row.addWidget(QLabel("Gene"), 0, 0)
         row.addWidget(self.gene_box, 0, 1)
         row.addWidget(self._count, 0, 2)
@@ -79,9 +82,14 @@ class SlidePanel(QWidget):
     def setSlide(self, name: str, about: str, tooltip: str = "") -> None:
         """The card's two lines."""
         self._name.setText(name)
+        self._about_text = about
         self._about.setText(about)
         self._name.setToolTip(tooltip)
         self._about.setToolTip(tooltip)
+
+    def setBusy(self, text: str) -> None:
+        """What goes on in the background, in place of the card's second line; "" shows that line again."""
+        self._about.setText(text or self._about_text)
 
     def setGenes(self, genes: Mapping[str, int]) -> None:
         """Gene -> transcripts, in the order of the list; no gene is chosen by it."""

@@ -22,6 +22,7 @@ from superqt.utils import signals_blocked
 
 from ..engine.config import PRESETS, RunConfig, TrainingConfig
 from ..engine.events import Stepped
+from .theme import LABEL_PX
 
 PRESET_HELP = {
     "fast": "a small network; a useful map in two minutes on a laptop",
@@ -56,7 +57,7 @@ class TrainingPanel(QWidget):
         self.device_box.addItem("Auto", "auto")
         self.seed_box = QSpinBox()
         self.seed_box.setRange(0, 2**31 - 1)
-        self.seed_box.setToolTip("Start of all random numbers. On the CPU the same seed and steps repeat a run exactly.")
+        self.seed_box.setToolTip("Start of all random numbers. On the CPU, the same seed and steps repeat a run.")
         self.steps_box = QSpinBox()
         self.steps_box.setRange(0, 10_000_000)
         self.steps_box.setSpecialValueText("by time")
@@ -71,6 +72,7 @@ class TrainingPanel(QWidget):
         for box in (self.preset_box, self.time_box, self.device_box, self.normalisation_box):
             box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             box.setMinimumContentsLength(5)
+            box.setMinimumWidth(80)
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
 
         self.train_button = QPushButton("Train")
@@ -103,7 +105,7 @@ class TrainingPanel(QWidget):
     def _lay_out(self) -> None:
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.setColumnMinimumWidth(0, 52)
+        grid.setColumnMinimumWidth(0, LABEL_PX)
         grid.addWidget(QLabel("Preset"), 0, 0)
         grid.addWidget(self.preset_box, 0, 1)
         grid.addWidget(QLabel("Time"), 0, 2)
@@ -115,7 +117,7 @@ class TrainingPanel(QWidget):
         more = QWidget()
         inner = QGridLayout(more)
         inner.setContentsMargins(0, 0, 0, 0)
-        inner.setColumnMinimumWidth(0, 52)
+        inner.setColumnMinimumWidth(0, LABEL_PX)
         for row, (text, box) in enumerate(
             (("Seed", self.seed_box), ("Steps", self.steps_box), ("Counts", self.normalisation_box))
         ):
@@ -124,6 +126,8 @@ class TrainingPanel(QWidget):
         inner.setColumnStretch(1, 1)
         self.fold = QCollapsible("Advanced")
         self.fold.setDuration(0)
+        self.fold.setCollapsedIcon("▸")
+        self.fold.setExpandedIcon("▾")
         self.fold.layout().setContentsMargins(0, 0, 0, 0)
         self.fold.addWidget(more)
         self.fold.setToolTip("Settings that few need")
@@ -148,7 +152,7 @@ class TrainingPanel(QWidget):
         )  # fmt: skip
         training = config.training.model_dump() | {"seconds": seconds}
         if seconds is None and steps is None and config.training.epochs is None:
-            training["epochs"] = TrainingConfig().epochs or 3000
+            training["epochs"] = RunConfig().training.epochs
         return config.model_copy(update={"training": TrainingConfig(**training)})
 
     def setValue(self, config: RunConfig) -> None:

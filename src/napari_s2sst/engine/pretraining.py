@@ -1,0 +1,113 @@
+"""Simulated gene maps -> weights that know what counts look like, before any slide is seen.
+
+Pictures and random fields at a random depth, with the noise of counts (:meth:`NaturalImages.counts`), are known at every
+bin, so the network learns to tell structure from noise between measured bins. The result is the start of the other
+trainings; no tissue is used.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch.optim.swa_utils import AveragedModel
+
+from .config import RunConfig
+from .device import arithmetic, choose_device, label
+from .losses import cascade_loss
+from .maps import Normalisation
+from .natural_images import NaturalImages
+from .network import CDCIN
+from .patches import VALUE_SCALE
+from .trained import Trained
+from .training import LAST_RATE, MAX_GRADIENT, running_mean
+
+GLASS = 0.3
+"""Share of simulated patches that a tissue border runs through."""
+
+REPORT_STEPS = 200
+
+
+def simulated_patches(
+    pictures: NaturalImages, count: int, side: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """(count, 1, side, side) log1p values in the network's units, and the mask of tissue; both float32."""
+    normalise = Normalisation("log1p")
+    values = np.stack([normalise(pictures.counts(side)) for _ in range(count)])[:, None] / VALUE_SCALE
+    tissue = np.ones_like(values)
+    for patch in tissue[: round(GLASS * count)]:
+        field = ndimage.gaussian_filter(rng.standard_normal((side, side)), side / 5, mode="reflect")
+        patch[0] = field > np.quantile(field, rng.uniform(0.05, 0.6))
+    return (values * tissue).astype(np.float32), tissue
+
+
+def pretrain(
+    config: RunConfig,
+    *,
+    seconds: float,
+    side_bins: int = 48,
+    images: Path | None = None,
+    start: Trained | None = None,
+    on_report: Callable[[dict[str, Any], Callable[[], Trained]], Any] | None = None,
+) -> Trained:
+    """Train the config's network for its stride on simulated maps alone, for a given time.
+
+    ``on_report`` gets a row of the loss curve every 200 steps, and a function that gives the weights as they are now. The
+    learning rate follows a cosine over the time, so a run repeats only roughly.
+    """
+    training, stride = config.training, config.sampling.stride
+    side = side_bins // stride * stride
+    rng = np.random.default_rng(config.seed)
+    device = choose_device(config.device)
+    pictures = NaturalImages(images, rng)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = CDCIN(config.network, stride)
+    if start is not None:
+        network.load_state_dict(dict(start.weights))
+    network.to(device, memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(network.parameters(), lr=training.learning_rate, betas=training.betas, fused=True)
+    average = AveragedModel(network, avg_fn=partial(running_mean, decay=training.average), use_buffers=False)
+    rows: list[dict[str, Any]] = []
+    losses: list[float] = []
+    step, began = 0, time.perf_counter()
+
+    def so_far() -> Trained:
+        weights = {name: weight.detach().cpu().contiguous().clone() for name, weight in average.module.state_dict().items()}
+        return Trained(
+            weights=weights, config=config.changed(steps=step), stride=stride, steps=step, losses=tuple(rows),
+            seconds=time.perf_counter() - began, device=label(device),
+        )  # fmt: skip
+
+    while (done := (time.perf_counter() - began) / seconds) < 1:
+        warm = min(1.0, (step + 1) / (training.warmup_steps + 1))
+        rate = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
+        for group in optimiser.param_groups:
+            group["lr"] = training.learning_rate * warm * rate
+        values, tissue = (
+            torch.from_numpy(part).to(device) for part in simulated_patches(pictures, training.batch, side, rng)
+        )
+        with arithmetic(device, training.precision):
+            estimates = network(values[:, :, ::stride, ::stride], tissue[:, :, ::stride, ::stride])
+        loss = cascade_loss(estimates, values, tissue, config.network.quantiles)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT)
+        optimiser.step()
+        average.update_parameters(network)
+        step += 1
+        losses.append(loss.item())
+        if step % REPORT_STEPS == 0:
+            row = {"step": step, "seconds": round(time.perf_counter() - began, 1), "loss": float(np.mean(losses))}
+            rows.append(row)
+            losses = []
+            if on_report:
+                on_report(row, so_far)
+    return so_far()

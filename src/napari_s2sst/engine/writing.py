@@ -1,0 +1,66 @@
+"""A folder and names that results may be written to; every file is written beside its place and moved there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import ExportError
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices."""
+
+_LONGEST_NAME = 80
+"""Characters; file systems allow 255 bytes, and endings follow."""
+
+
+def check_output_folder(path: str | Path) -> Path:
+    """The folder, made where there was none. Raises :class:`ExportError` when nothing can be written in it."""
+    folder = Path(path).expanduser()
+    trial = folder / f".s2sst-{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.write_bytes(b"")
+        trial.unlink()
+    except OSError as error:
+        reason = "it is a file" if folder.is_file() else (error.strerror or str(error)).lower()
+        raise ExportError(f"Results can't be written to {folder}: {reason}. Choose another folder.") from None
+    return folder
+
+
+def safe_name(gene: str) -> str:
+    """A gene's name as a file name that stays in its folder on every system; two genes never share one.
+
+    Letters, digits and ``. _ + -`` stay. A name that had to be changed ends in a few digits made from the whole of it.
+    """
+    name = _UNSAFE.sub("_", gene)[:_LONGEST_NAME].lstrip(".").rstrip(".")
+    if name == gene and name and not _RESERVED.fullmatch(name):
+        return name
+    return f"{name or 'gene'}-{hashlib.sha256(gene.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Give a name beside ``path`` to write to, and move it there once that worked; otherwise leave nothing behind.
+
+    Raises :class:`ExportError` when the disk is full or the place can't be written.
+    """
+    path = Path(path).expanduser()
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        os.replace(beside, path)
+    except BaseException as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+            raise ExportError(
+                f"{path} can't be written: {reason[:1].lower()}{reason[1:]}. Make room or choose another folder."
+            ) from error
+        raise

@@ -1,0 +1,236 @@
+"""Turn the folder that a Xenium instrument wrote into a :class:`Bundle`: genes, gene maps and stains.
+
+What is read of it; all else is left alone, and which of it exists decides, not the version::
+
+    output-XETG.../
+      experiment.xenium                    JSON: names, version, pixel size; may be missing
+      gene_panel.json                      genes and controls, where the transcripts do not tell
+      transcripts.parquet | .csv.gz | .csv one row a transcript
+      morphology_focus/                    Xenium 2 and later: one file a stain
+        morphology_focus_0000.ome.tif ...  or, from 4.0, ch0000_dapi.ome.tif ...
+      morphology_focus.ome.tif             Xenium 1
+      morphology_mip.ome.tif               Xenium 1; second choice
+      morphology.ome.tif                   the focal stack; last choice
+      cells.parquet                        for the number of cells, where the manifest has none
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .errors import BundleError
+from .grid import Grid, tissue_mask
+from .maps import GeneMap
+from .morphology import StainImage, find_morphology, open_stains, read_pixel_size_um
+from .transcripts import FILE_NAMES, MIN_QV, TranscriptTable, no_such_gene
+
+MANIFEST = "experiment.xenium"
+KEPT_GRIDS = 4
+"""Totals and tissue of so many (bin size, quality) pairs are remembered."""
+_BESIDE_TRANSCRIPTS = ("cells.parquet", "cells.csv.gz", "cell_feature_matrix.h5", "morphology_focus")
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """An opened Xenium folder. Nothing large is in memory; maps and pixels are read when asked for."""
+
+    path: Path
+    manifest: dict[str, Any]
+    """experiment.xenium as it stands; empty without one."""
+    transcripts: TranscriptTable
+    _grids: dict[tuple[float, float], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        return self._said("region_name") or self.path.name
+
+    @property
+    def version(self) -> str:
+        """The instrument's software, such as ``xenium-3.0.0.15``. For show only: files differ within a version."""
+        return self._said("analysis_sw_version") or "unknown"
+
+    @property
+    def tissue_type(self) -> str | None:
+        return self._said("panel_tissue_type")
+
+    @property
+    def organism(self) -> str | None:
+        return self._said("panel_organism")
+
+    @property
+    def panel_name(self) -> str | None:
+        return self._said("panel_name")
+
+    @cached_property
+    def num_cells(self) -> int | None:
+        said = self.manifest.get("num_cells")
+        if isinstance(said, int):
+            return said
+        try:
+            return pq.read_metadata(self.path / "cells.parquet").num_rows
+        except (OSError, pa.ArrowException):
+            return None
+
+    @cached_property
+    def pixel_size_um(self) -> float | None:
+        """Of the morphology image, from the manifest or else from the image; None where neither says."""
+        said = self.manifest.get("pixel_size")
+        if isinstance(said, int | float) and said is not True and math.isfinite(said) and said > 0:
+            return float(said)
+        try:
+            return read_pixel_size_um(find_morphology(self.path))
+        except BundleError:  # an incomplete image; `images` says what is wrong with it
+            return None
+
+    @cached_property
+    def images(self) -> tuple[StainImage, ...]:
+        """One for each stain; empty without a morphology image. Raises :class:`BundleError` when a file is missing."""
+        return open_stains(find_morphology(self.path), self.pixel_size_um)
+
+    @cached_property
+    def genes(self) -> dict[str, int]:
+        """Gene -> transcripts with qv >= 20, most frequent first. Controls are left out."""
+        survey = self.transcripts.survey
+        counted = zip(survey.names, survey.counts.tolist(), survey.is_gene.tolist(), strict=True)
+        genes = [(name, count) for name, count, is_gene in counted if is_gene]
+        return dict(sorted(genes, key=lambda gene: (-gene[1], gene[0])))
+
+    @property
+    def num_transcripts(self) -> int:
+        """Rows of the transcript table, of every quality, controls included."""
+        return self.transcripts.rows
+
+    @property
+    def extent_um(self) -> tuple[float, float, float, float]:
+        """(y0, x0, y1, x1) of the transcripts, from the corner of the morphology image."""
+        return self.transcripts.extent_um
+
+    @property
+    def size_mm(self) -> tuple[float, float]:
+        """(height, width)."""
+        y0, x0, y1, x1 = self.extent_um
+        return ((y1 - y0) / 1000, (x1 - x0) / 1000)
+
+    def summary(self) -> str:
+        """One line: ``Human Bone marrow, 10.2 x 3.6 mm, 1.34 M transcripts``."""
+        height, width = self.size_mm
+        n = self.num_transcripts
+        amount = f"{n / 1e6:.2f} M" if n >= 1e6 else f"{n:,}"
+        digits = 1 if min(height, width) >= 1 else 2
+        what = " ".join(filter(None, (self.organism, self.tissue_type)))
+        size = f"{width:.{digits}f} x {height:.{digits}f} mm"
+        return ", ".join(filter(None, (what, size, f"{amount} transcripts")))
+
+    def gene_map(self, gene: str, bin_um: float = 20.0, min_qv: float = MIN_QV) -> GeneMap:
+        """Counts of one gene on the whole slide. Raises :class:`BundleError` on an unknown gene or absurd bin size."""
+        return self.gene_maps([gene], bin_um, min_qv)[0]
+
+    def gene_maps(self, genes: Iterable[str], bin_um: float = 20.0, min_qv: float = MIN_QV) -> list[GeneMap]:
+        """The same for many genes in one pass over the transcripts, in the order asked for.
+
+        All maps of a bin size share one grid, one tissue mask and one array of totals. A control's name is counted too.
+        """
+        wanted = list(genes)
+        known = self.transcripts.survey.code
+        for gene in wanted:
+            if gene not in known:
+                raise no_such_gene(gene, self.genes, self.name)
+        grid = Grid.over(self.extent_um, bin_um)
+        distinct = list(dict.fromkeys(wanted))
+        remembered = self._grids.get((float(bin_um), float(min_qv)))
+        counts, totals = self.transcripts.count(distinct, grid, min_qv=min_qv, totals=remembered is None)
+        if remembered is None:
+            # float32 as a GeneMap holds it, so that many maps share one array.
+            remembered = (totals.astype(np.float32), tissue_mask(totals, bin_um))
+            while len(self._grids) >= KEPT_GRIDS:
+                self._grids.pop(next(iter(self._grids)), None)
+            self._grids[(float(bin_um), float(min_qv))] = remembered
+        totals, tissue = remembered
+        maps = {
+            gene: GeneMap(values, tissue, gene, grid.bin_um, grid.origin_um, totals)
+            for gene, values in zip(distinct, counts, strict=True)
+        }
+        return [maps[gene] for gene in wanted]
+
+    def _said(self, key: str) -> str | None:
+        said = self.manifest.get(key)
+        return said.strip() or None if isinstance(said, str) else None
+
+
+def is_xenium(path: str | Path) -> bool:
+    """Whether to try :func:`open_xenium` on this path. Looks at names only and never raises."""
+    try:
+        path = Path(path)
+        if path.is_file():
+            return path.name == MANIFEST
+        if (path / MANIFEST).is_file():
+            return True
+        # A table of transcripts alone might be anyone's; with cells or a morphology image beside it, it is Xenium's.
+        return any((path / name).is_file() for name in FILE_NAMES) and (
+            any((path / name).exists() for name in _BESIDE_TRANSCRIPTS) or bool(find_morphology(path))
+        )
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def open_xenium(path: str | Path) -> Bundle:
+    """Open the folder that a Xenium instrument wrote, or its experiment.xenium.
+
+    Raises :class:`BundleError` when there is no such folder, it is no Xenium folder, or it has no transcripts.
+    """
+    path = Path(path).expanduser().absolute()
+    if not path.exists():
+        raise BundleError(f"There is no folder {path}. Choose the folder that the instrument wrote.")
+    if path.is_file():
+        if path.name != MANIFEST:
+            raise BundleError(f"{path} is a file. Choose the folder that the instrument wrote, or its {MANIFEST}.")
+        path = path.parent
+    manifest = _read_json(path / MANIFEST)
+    table = TranscriptTable.find(path)
+    if table is None and manifest is None:
+        raise BundleError(
+            f"{path} has neither {MANIFEST} nor {FILE_NAMES[0]}, so it is not a Xenium output folder. "
+            "Choose the folder that the instrument wrote, usually named output-XETG..."
+        )
+    if table is None:
+        raise BundleError(
+            f"{path} has no transcripts: neither {' nor '.join(FILE_NAMES[:2])} is there. "
+            "Copy one of them from the instrument into this folder."
+        )
+    if not table.tells_genes:
+        table = replace(table, panel=_read_panel(path / "gene_panel.json"))
+    return Bundle(path, manifest or {}, table)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} can't be read as JSON ({error}). Copy it from the instrument again.") from None
+    if not isinstance(content, dict):
+        raise BundleError(f"{path} does not hold what a Xenium writes there. Copy it from the instrument again.")
+    return content
+
+
+def _read_panel(path: Path) -> dict[str, bool]:
+    """Name -> is it a gene, as far as gene_panel.json tells; 10x nests it as payload.targets[].type."""
+    panel: dict[str, bool] = {}
+    payload = (_read_json(path) or {}).get("payload")
+    for target in (payload.get("targets") if isinstance(payload, dict) else None) or ():
+        kind = target.get("type") if isinstance(target, dict) else None
+        data = kind.get("data") if isinstance(kind, dict) else None
+        if isinstance(data, dict) and isinstance(data.get("name"), str):
+            panel[data["name"]] = kind.get("descriptor") == "gene"
+    return panel

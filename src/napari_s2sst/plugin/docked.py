@@ -1,0 +1,48 @@
+"""A dock widget that learns when it is over: napari closes docks and windows without closing what is in them."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QMainWindow, QWidget
+
+
+class DockedWidget(QWidget):
+    """Calls :meth:`shut_down` once, when it is closed, taken out of its dock, or its main window goes."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._docked = False
+        self.over = False
+
+    def shut_down(self) -> None:
+        """Stop everything and let go of the viewer; for the subclass to fill."""
+
+    def event(self, event: QEvent) -> bool:
+        """napari takes a closed dock's widget out of its parent, and does not close it."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self._end()
+        return super().event(event)
+
+    def showEvent(self, event: QEvent) -> None:
+        if isinstance(self.window(), QMainWindow):
+            self.window().installEventFilter(self)  # a second time does nothing
+        super().showEvent(event)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """A main window that was asked to close may refuse, so not its Close counts but that it went; minimising is
+        spontaneous."""
+        if event.type() == QEvent.Type.Hide and not event.spontaneous() and watched is self.window():
+            self._end()
+        return super().eventFilter(watched, event)
+
+    def closeEvent(self, event: QEvent) -> None:
+        self._end()
+        super().closeEvent(event)
+
+    def _end(self) -> None:
+        if not self.over:
+            self.over = True
+            self.shut_down()

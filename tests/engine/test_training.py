@@ -1,0 +1,185 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_s2sst import Command, GeneMap, RunConfig, fit, impute, interpolate, sample, score, train
+from napari_s2sst.engine.errors import ConfigError, TrainingError
+from napari_s2sst.engine.events import Finished, Previewed, Started, Stepped, Validated
+from napari_s2sst.engine.sampling import lattice
+
+
+def gene_map(seed: int = 0, shape=(96, 104), **kwargs) -> GeneMap:
+    """Counts around two smooth structures."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]] / 12
+    rate = 6 * (1 + np.sin(x + np.cos(y))) * (1 + 0.5 * np.cos(y))
+    return GeneMap(rng.poisson(rate).astype(np.float32), gene=f"G{seed}", **kwargs)
+
+
+def quick(**settings) -> RunConfig:
+    return RunConfig.preset("fast", **(dict(steps=4, batch=4, image_batch=2, device="cpu") | settings))
+
+
+def same_weights(a, b) -> bool:
+    return all(torch.equal(a.weights[name], b.weights[name]) for name in a.weights)
+
+
+def run(training, sent=None):
+    """All events of a training and its result; ``sent`` maps an event to the command that answers it."""
+    events, command = [], None
+    while True:
+        try:
+            event = training.send(command) if events else next(training)
+        except StopIteration as end:
+            return events, end.value
+        events.append(event)
+        command = sent(event) if sent else None
+
+
+def test_changing_every_unmeasured_bin_changes_no_weight():
+    dense = gene_map()
+    noise = np.random.default_rng(1).poisson(50, dense.shape)
+    other = GeneMap(np.where(lattice(dense.shape, 2), dense.values, noise), gene="G0")
+    assert same_weights(fit([sample(dense)], quick()), fit([sample(other)], quick()))
+
+
+def test_changing_a_measured_bin_changes_the_weights():
+    dense = gene_map()
+    values = dense.values.copy()
+    values[40:60:2, 40:60:2] += 20
+    assert not same_weights(fit([sample(dense)], quick()), fit([sample(GeneMap(values, gene="G0"))], quick()))
+
+
+def test_held_out_bins_are_never_a_target():
+    from napari_s2sst.engine.patches import SlidePatches, hold_out
+
+    sparse = sample(gene_map())
+    rng = np.random.default_rng(0)
+    hidden = hold_out(sparse, 0.2, rng)
+    marked = np.where(hidden, 1.0, 0.0).astype(np.float32)
+    only = GeneMap(np.kron(marked, np.ones((2, 2))))
+    patches = SlidePatches([sample(only)], 16, normalisation="none", held_out=[hidden], rng=rng, device=torch.device("cpu"))
+    batch = patches.draw(64)
+    assert batch.values.sum() > 0
+    assert (batch.values * batch.target).sum() == 0
+
+
+def test_the_same_seed_and_steps_give_the_same_weights_bit_for_bit():
+    sparse = sample(gene_map())
+    assert same_weights(fit([sparse], quick(seed=3)), fit([sparse], quick(seed=3)))
+    assert not same_weights(fit([sparse], quick(seed=3)), fit([sparse], quick(seed=4)))
+
+
+def test_a_run_limited_by_time_repeats_exactly_with_its_steps():
+    sparse = sample(gene_map())
+    timed = fit([sparse], quick(steps=None, seconds=1.5))
+    assert timed.steps >= 12
+    assert timed.config.training.steps == timed.steps
+    assert same_weights(timed, fit([sparse], timed.config))
+
+
+def test_training_tells_of_its_start_its_steps_its_held_out_error_and_its_end():
+    events, trained = run(train([sample(gene_map())], quick(steps=30)))
+    assert isinstance(events[0], Started)
+    assert events[0].classical.keys() >= {"bilinear", "inverse distance"}
+    assert events[0].held_out_bins > 50
+    assert isinstance(events[-1], Finished)
+    assert not events[-1].stopped
+    stepped = [event for event in events if isinstance(event, Stepped)]
+    assert stepped[-1].step == stepped[-1].steps == 30
+    assert any(isinstance(event, Validated) for event in events)
+    assert trained.steps == 30
+
+
+def test_stop_returns_the_weights_learnt_so_far():
+    answer = lambda event: Command.STOP if isinstance(event, Stepped) and event.step >= 3 else None  # noqa: E731
+    events, trained = run(train([sample(gene_map())], quick(steps=100_000)), answer)
+    assert events[-1].stopped
+    assert 3 <= trained.steps < 100_000
+    assert np.isfinite(impute(trained, sample(gene_map())).values).all()
+
+
+def test_stop_before_the_first_step_still_gives_a_map():
+    _, trained = run(train([sample(gene_map())], quick()), lambda event: Command.STOP)
+    assert trained.steps == 0
+    assert np.isfinite(impute(trained, sample(gene_map())).values).all()
+
+
+def test_a_preview_is_the_map_as_it_is_now():
+    asked = []
+
+    def answer(event):
+        if isinstance(event, Stepped) and not asked:
+            asked.append(event.step)
+            return Command.PREVIEW
+        return None
+
+    events, _ = run(train([sample(gene_map())], quick(steps=200)), answer)
+    previews = [event for event in events if isinstance(event, Previewed)]
+    assert len(previews) == 1
+    assert previews[0].imputed.shape == (96, 104)
+
+
+def test_previews_change_no_weight():
+    sparse = sample(gene_map())
+    _, watched = run(train([sparse], quick(steps=12), preview_every_s=0.01))
+    assert same_weights(watched, fit([sparse], quick(steps=12)))
+
+
+def test_training_beats_the_nearest_bin_and_its_own_start():
+    dense = gene_map()
+    sparse = sample(dense)
+    trained = fit([sparse], quick(steps=120, batch=8))
+    found = score(impute(trained, sparse), truth=dense, sparse=sparse)
+    nearest = score(interpolate(sparse, "nearest"), truth=dense, sparse=sparse)
+    bilinear = score(interpolate(sparse, "bilinear"), truth=dense, sparse=sparse)
+    assert found.mae_unmeasured < min(nearest.mae_unmeasured, bilinear.mae_unmeasured)
+    assert found.pcc_unmeasured > max(nearest.pcc_unmeasured, bilinear.pcc_unmeasured)
+
+
+@pytest.mark.parametrize("stride", [3, 4])
+def test_wider_lattices_train_and_impute_too(stride):
+    sparse = sample(gene_map(), stride)
+    trained = fit([sparse], quick())
+    assert trained.stride == stride
+    assert impute(trained, sparse).shape == (96, 104)
+
+
+def test_the_papers_preset_trains_with_all_four_losses():
+    config = RunConfig.preset("paper", steps=1, batch=1, image_batch=1, blocks=1, cascades=2, device="cpu")
+    events, trained = run(train([sample(gene_map())], config))
+    terms = next(event for event in events if isinstance(event, Stepped)).terms
+    assert set(terms) == {"sparser_to_sparse", "sparse_to_dense", "pictures_sparse", "pictures_dense"}
+    assert trained.weights
+
+
+def test_several_genes_train_one_network():
+    maps = [sample(gene_map(seed)) for seed in (0, 1)]
+    trained = fit(maps, quick())
+    assert trained.genes == ("G0", "G1")
+    assert impute(trained, maps[1]).gene == "G1"
+
+
+def test_maps_smaller_than_a_patch_can_be_trained_on():
+    sparse = sample(gene_map(shape=(40, 30)))
+    assert impute(fit([sparse], quick()), sparse).shape == (40, 30)
+
+
+def test_a_gene_that_was_never_measured_is_refused():
+    with pytest.raises(TrainingError, match="nothing to learn"):
+        fit([sample(GeneMap(np.zeros((96, 96)), gene="NONE"))], quick())
+
+
+def test_maps_of_different_strides_are_refused():
+    with pytest.raises(TrainingError, match="same stride"):
+        fit([sample(gene_map(), 2), sample(gene_map(), 3)], quick())
+
+
+def test_a_device_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(ConfigError, match="cpu"):
+        fit([sample(gene_map())], quick(device="cuda:7"))
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_advice():
+    with pytest.raises(TrainingError, match="learning rate below"):
+        fit([sample(gene_map())], quick(learning_rate=1.0, steps=200, normalisation="none", quantiles=()))

@@ -1,0 +1,63 @@
+"""A real napari window with the dock in it, on a real (virtual) screen."""
+
+import os
+import sys
+
+import pytest
+
+from napari_s2sst.engine.config import RunConfig
+
+NO_SCREEN = (
+    "the window's tests need a screen and there is none: run them with "
+    "`xvfb-run -a -s '-screen 0 1920x1080x24' pytest tests/plugin` (system package xvfb)"
+)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """napari can't make a viewer with an image layer on Qt's `offscreen` platform."""
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        for item in items:
+            if "viewer" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.skip(reason=NO_SCREEN))
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    """An empty napari window, shown."""
+    return make_napari_viewer(show=True)
+
+
+@pytest.fixture
+def dock(viewer, qtbot):
+    """The dock widget, opened as from the Plugins menu."""
+    return viewer.window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
+
+
+@pytest.fixture
+def opened(dock, qtbot, sample_slide):
+    """The dock with the sample slide open and its first gene counted."""
+    dock.open_slide(sample_slide)
+    qtbot.waitUntil(lambda: dock.session.can_train, timeout=60_000)
+    return dock
+
+
+@pytest.fixture
+def train(qtbot):
+    """A function: start a short real training from the dock, of this many steps."""
+
+    def start(dock, steps: int, **settings) -> None:
+        config = RunConfig.preset("fast", steps=steps, batch=2, image_batch=1, symmetries=1, device="cpu", **settings)
+        dock.panels.training.setValue(config)
+        dock.session.training = config
+        dock.panels.training.train_button.click()
+
+    return start
+
+
+@pytest.fixture
+def trained(opened, qtbot, train):
+    """The dock after a training of three steps, and its result."""
+    train(opened, 3)
+    qtbot.waitUntil(lambda: opened.session.result is not None or bool(opened.session.message), timeout=120_000)
+    assert opened.session.message == ""
+    return opened
