@@ -93,7 +93,7 @@ class _Tour:
         end = time.monotonic() + seconds
         while not done():
             if time.monotonic() > end:
-                raise TimeoutError(f"the window did not come to the next step: {self.dock.session}")
+                raise TimeoutError(f"the window did not come to the next step: {self.dock.session.message or self.dock.session.state}")
             self.settle(0.05)
 
     def shoot(self, name: str, after_s: float) -> None:

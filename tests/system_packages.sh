@@ -15,7 +15,11 @@ if ! command -v dpkg-query >/dev/null; then
 fi
 
 # Since 2024 Debian's names of some libraries end in t64.
-installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" "$1t64" 2>/dev/null | grep -qx installed; }
+installed() {
+  local states # dpkg-query fails when it knows only one of the two names
+  states=$(dpkg-query -W -f '${db:Status-Status}\n' "$1" "$1t64" 2>/dev/null) || true
+  grep -qx installed <<<"$states"
+}
 
 missing=""
 for package in $packages; do

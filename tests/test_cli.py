@@ -275,6 +275,17 @@ def test_a_map_file_is_imputed_with_its_own_bin_size(count_cube, tmp_path):
     assert run["genes"] == ["WAVE"]
 
 
+def test_filling_in_makes_a_finer_grid_and_scores_nothing(count_cube, tmp_path):
+    out = tmp_path / "out"
+    done = s2sst("impute", "--map", count_cube, "--gene", "WAVE", "--fill-in", "--steps", 2, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "no scores" in done.stdout
+    assert table(out / "scores.csv") == []
+    with tifffile.TiffFile(out / "WAVE.ome.tif") as image:
+        assert image.series[0].shape == (3, 96, 80)
+        assert 'PhysicalSizeX="6.25"' in image.ome_metadata
+
+
 def test_a_list_of_genes_is_read_from_a_file(sample_slide, tmp_path):
     names = tmp_path / "genes.txt"
     names.write_text(f"{GENE}\n\n{OTHER_GENE}\n{GENE}\n")

@@ -12,13 +12,16 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import __version__
 from .engine.config import PRESETS, GridConfig, RunConfig, SamplingConfig, TrainingConfig
 from .engine.errors import ConfigError, S2SSTError
+
+if TYPE_CHECKING:
+    from .engine.run import Job
 
 app = typer.Typer(
     name="s2sst",
@@ -134,6 +137,9 @@ def impute(
         float | None, typer.Option(help=_help(GridConfig, "bin_um"), show_default="20, or the map file's own")
     ] = None,
     stride: Annotated[int, typer.Option(help=_help(SamplingConfig, "stride"))] = 2,
+    fill_in: Annotated[
+        bool, typer.Option("--fill-in", help="Take every bin as measured and impute a finer grid; no scores.")
+    ] = False,
     region: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Only these polygons: GeoJSON in um, or a selection CSV of Xenium Explorer."),
@@ -159,7 +165,11 @@ def impute(
     config = _run_config(locals())
     slide, config = _open(bundle, map_file, config, bin_um, min_qv)
     genes = _chosen_genes(slide, gene or [], genes_file, all_genes)
-    raise typer.Exit(_run(slide, genes, config, region, out, context.obj))
+    from .engine.region import read_regions
+    from .engine.run import prepare
+
+    job = prepare(slide, genes, config, () if region is None else read_regions(region), fill_in=fill_in)
+    raise typer.Exit(_run(slide.name, job, out, context.obj))
 
 
 def _run_config(options: dict[str, Any]) -> RunConfig:
@@ -211,41 +221,41 @@ def _chosen_genes(slide: Any, genes: list[str], genes_file: Path | None, all_gen
     return list(dict.fromkeys(genes))
 
 
-def _run(slide: Any, genes: list[str], config: RunConfig, region: Path | None, out: Path, command: str) -> int:
+def _run(name: str, job: Job, out: Path, command: str) -> int:
+    """Train, impute, write and tell; returns the exit status."""
     from rich.console import Console
-
-    from .engine.region import read_regions
-    from .engine.run import complete, prepare, write_result
-    from .terminal import Interrupt, follow, imputing, say, show_scores
-
-    job = prepare(slide, genes, config, () if region is None else read_regions(region))
 
     from .engine.device import choose_device
     from .engine.export import check_output_folder
+    from .engine.run import complete, write_result
     from .engine.training import train
+    from .terminal import Interrupt, follow, imputing, say, show_scores
 
-    choose_device(config.device)
+    choose_device(job.config.device)
     was_there = out.exists()
     folder = check_output_folder(out)
 
     notes, results = Console(stderr=True), Console()
     first = job.sparse[0]
-    say(notes, f"{slide.name}: {first.shape[0]} x {first.shape[1]} bins of {first.bin_um:g} um, "
+    say(notes, f"{name}: {first.shape[0]} x {first.shape[1]} bins of {first.bin_um:g} um, "
                f"{int(first.measured.sum()):,} of {int(first.tissue.sum()):,} tissue bins measured")  # fmt: skip
     if any(folder.iterdir()):
         say(notes, f"{folder} has files already; those of the same name are replaced, the others stay.")
     try:
         with Interrupt(notes) as interrupt:
-            trained = follow(train(list(job.sparse), config), notes, interrupt)
+            trained = follow(train(list(job.sparse), job.config), notes, interrupt)
     except BaseException:
         if not was_there:
             with contextlib.suppress(OSError):  # not empty: somebody else uses it
                 folder.rmdir()
         raise
-    result = complete(job, trained, imputing(notes, len(genes)))
+    result = complete(job, trained, imputing(notes, len(job.sparse)))
     paths = write_result(folder, result, command=command)
 
-    show_scores(results, result.scores)
+    if result.scores:
+        show_scores(results, result.scores)
+    else:
+        say(results, "Every bin was measured, so nothing is known of the bins between and there are no scores.")
     say(results, f"Results are in {folder}:")
     shown = [path.name for path in paths]
     for name in shown if len(shown) <= 20 else [*shown[:10], f"... and {len(shown) - 14} more", *shown[-4:]]:

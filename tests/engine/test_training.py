@@ -17,7 +17,7 @@ def gene_map(seed: int = 0, shape=(96, 104), **kwargs) -> GeneMap:
 
 
 def quick(**settings) -> RunConfig:
-    return RunConfig.preset("fast", **(dict(steps=4, batch=4, image_batch=2, device="cpu") | settings))
+    return RunConfig.preset("fast", **(dict(steps=4, batch=4, image_batch=2, device="cpu", start_from="random") | settings))
 
 
 def same_weights(a, b) -> bool:
@@ -151,6 +151,17 @@ def test_the_papers_preset_trains_with_all_four_losses():
     terms = next(event for event in events if isinstance(event, Stepped)).terms
     assert set(terms) == {"sparser_to_sparse", "sparse_to_dense", "pictures_sparse", "pictures_dense"}
     assert trained.weights
+
+
+@pytest.mark.parametrize("stride", [2, 3, 4])
+def test_the_shipped_weights_alone_beat_the_nearest_bin(stride):
+    dense = gene_map()
+    sparse = sample(dense, stride)
+    _, trained = run(train([sparse], quick(start_from="shipped")), lambda event: Command.STOP)
+    found = score(impute(trained, sparse), truth=dense, sparse=sparse)
+    nearest = score(interpolate(sparse, "nearest"), truth=dense, sparse=sparse)
+    assert found.mae_unmeasured < nearest.mae_unmeasured
+    assert found.pcc_unmeasured > nearest.pcc_unmeasured
 
 
 def test_several_genes_train_one_network():

@@ -1,6 +1,8 @@
 """Streaming passes over transcript tables of every dress that 10x has given them."""
 
 import gzip
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -155,6 +157,34 @@ def test_every_good_transcript_of_a_gene_lands_in_exactly_one_bin(tmp_path_facto
     for name, one in zip(present, counts, strict=True):
         assert one.sum() == (good & (np.array(names) == name)).sum()
     assert totals.sum() == (good & (np.array(names) != "NegControlProbe_1")).sum()
+
+
+COUNT_AND_PRINT_PEAK = """
+import pathlib, sys
+import pyarrow
+from napari_s2sst.engine.grid import Grid
+from napari_s2sst.engine.transcripts import TranscriptTable
+table = TranscriptTable(pathlib.Path(sys.argv[1]))
+_, totals = table.count(["LTF"], Grid.over(table.extent_um, 0.1))
+print(totals.sum(), pyarrow.default_memory_pool().max_memory())
+"""
+
+
+@pytest.mark.parametrize("row_groups", [1, 10])
+def test_a_pass_holds_a_small_part_of_the_table_in_memory(tmp_path, row_groups):
+    n = 3_000_000
+    rng = np.random.default_rng(0)
+    names = pa.DictionaryArray.from_arrays(rng.integers(0, 3, n, np.int32), ["LTF", "CD4", "KRT8"])
+    more = {"x_location": rng.random(n), "y_location": rng.random(n), "qv": rng.random(n) * 40}
+    table = write(tmp_path, names, more, row_group_size=n // row_groups)
+    assert table.path.stat().st_size > 60e6  # random numbers do not compress
+    # In a process of its own: the peak is the process's, and pyarrow buffers files outside any pool a test could set.
+    run = subprocess.run(
+        [sys.executable, "-c", COUNT_AND_PRINT_PEAK, table.path], capture_output=True, check=True, text=True
+    )
+    counted, peak_bytes = map(int, run.stdout.split())
+    assert counted == (more["qv"] >= 20).sum()
+    assert peak_bytes < 30e6
 
 
 def test_many_genes_in_one_pass_are_the_same_as_one_by_one(sample_slide):

@@ -37,7 +37,7 @@ def dock(viewer, qtbot):
 def opened(dock, qtbot, sample_slide):
     """The dock with the sample slide open and its first gene counted."""
     dock.open_slide(sample_slide)
-    qtbot.waitUntil(lambda: dock.session.can_train, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=60_000)
     return dock
 
 
@@ -60,4 +60,5 @@ def trained(opened, qtbot, train):
     train(opened, 3)
     qtbot.waitUntil(lambda: opened.session.result is not None or bool(opened.session.message), timeout=120_000)
     assert opened.session.message == ""
+    qtbot.waitUntil(lambda: not opened.display.busy, timeout=10_000)
     return opened

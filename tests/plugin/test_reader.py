@@ -32,14 +32,20 @@ def test_the_manifest_is_valid_and_all_its_commands_exist():
     PluginManifest.from_distribution("napari-s2sst").validate_imports()
 
 
-def test_napari_opens_a_dropped_slide_in_um(viewer, sample_slide):
-    viewer.open(str(sample_slide), plugin=None)  # as a drop on the window
+def test_napari_opens_a_slide_in_um(viewer, sample_slide):
+    viewer.open(str(sample_slide), plugin="napari-s2sst")
     assert len(viewer.layers) == 4
     assert all(str(unit) == "micrometer" for layer in viewer.layers for unit in layer.units)
     assert viewer.scale_bar.visible
     height_mm, width_mm = open_xenium(sample_slide).size_mm
     extent = viewer.layers.extent.world
     assert np.allclose(extent[1] - extent[0], (height_mm * 1000, width_mm * 1000), rtol=0.1)
+
+
+def test_a_dropped_manifest_file_opens_without_a_question(viewer, sample_slide):
+    """Folders are also claimed by napari's own reader, so napari asks which to use; this file is ours alone."""
+    viewer.open(str(sample_slide / "experiment.xenium"), plugin=None)
+    assert "DAPI" in viewer.layers
 
 
 @pytest.mark.parametrize(
@@ -59,7 +65,7 @@ def test_a_transcript_lies_in_the_bin_that_counts_it_and_on_its_pixel(viewer, sa
 
     bundle = open_xenium(sample_slide)
     gene_map = bundle.gene_map(next(iter(bundle.genes)), bin_um=20.0)
-    viewer.open(str(sample_slide), plugin=None)  # as a drop on the window
+    viewer.open(str(sample_slide), plugin="napari-s2sst")
     stain, counts = viewer.layers[0], viewer.add_layer(Layer.create(*counts_layer(gene_map)))
     pixel = bundle.pixel_size_um
     for y, x in ((333.3, 512.7), (801.0, 1203.9), (20.01, 39.99)):

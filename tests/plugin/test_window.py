@@ -45,13 +45,13 @@ def test_opening_a_slide_shows_stains_counts_and_card(opened, sample_slide):
 
 
 def test_a_slide_dropped_on_the_window_is_found(viewer, dock, qtbot, sample_slide):
-    viewer.open(str(sample_slide), plugin=None)
+    viewer.open(str(sample_slide), plugin="napari-s2sst")
     qtbot.waitUntil(lambda: dock.session.can_train, timeout=60_000)
     assert len([name for name in names(dock) if name == "DAPI"]) == 1
 
 
 def test_a_slide_opened_before_the_dock_is_found(viewer, qtbot, sample_slide):
-    viewer.open(str(sample_slide), plugin=None)
+    viewer.open(str(sample_slide), plugin="napari-s2sst")
     dock = viewer.window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
     qtbot.waitUntil(lambda: dock.session.can_train, timeout=60_000)
 
@@ -166,7 +166,7 @@ def test_a_second_run_leaves_the_first_ones_layers(trained, qtbot, train):
     gene, first = trained.session.gene, trained.session.result
     before = trained.viewer.layers[f"{gene} - imputed"].data.copy()
     train(trained, 2, seed=1)
-    qtbot.waitUntil(lambda: trained.session.result is not first, timeout=120_000)
+    qtbot.waitUntil(lambda: trained.session.result is not first and not trained.display.busy, timeout=120_000)
     assert {f"{gene} - {kind} 2" for kind in NAMES} <= set(names(trained))
     assert np.array_equal(trained.viewer.layers[f"{gene} - imputed"].data, before, equal_nan=True)
 

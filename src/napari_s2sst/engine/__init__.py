@@ -1,6 +1,7 @@
 """The science, without a window. In reading order; a module imports only from modules above it.
 
 errors          what can go wrong, as sentences
+writing         files written beside their place, then moved there
 config          every setting, its default and its meaning
 maps            the values that travel: GeneMap, SparseMap, Normalisation
 events          what a training tells while it runs
@@ -29,8 +30,8 @@ baselines       the classical methods
 validation      held-out bins: how good, against the classical methods, and how sure
 objective       a batch of patches -> the terms of the loss
 training        the training, as a generator of events
+pretraining     the weights that come with the program, from simulated maps
 metrics         MAE, PCC, SSIM, error map
-writing         files written beside their place, then moved there
 figure          one gene's maps, for print
 export          OME-TIFF, AnnData, CSV
 run             a whole run: slide -> maps -> training -> imputed maps, scores, files

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -12,12 +11,18 @@ from safetensors.torch import save
 from .config import RunConfig
 from .errors import CheckpointError, S2SSTError
 from .trained import Calibration, Trained
+from .writing import written_whole
 
 FORMAT = "napari-s2sst model 1"
 
+WEIGHTS = Path(__file__).parent / "weights"
+
 
 def save_model(path: str | Path, trained: Trained) -> Path:
-    """Write weights, settings and losses; a file of that name is replaced only once the new one is whole."""
+    """Write weights, settings and losses; a file of that name is replaced only once the new one is whole.
+
+    Raises :class:`ExportError` when the place can't be written.
+    """
     path = Path(path)
     record = {
         "config": trained.config.model_dump(mode="json"),
@@ -32,13 +37,16 @@ def save_model(path: str | Path, trained: Trained) -> Path:
         "interval_scale": trained.calibration.interval_scale,
         "losses": [dict(row) for row in trained.losses],
     }
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as beside:
         beside.write_bytes(save(dict(trained.weights), {"format": FORMAT, "run": json.dumps(record)}))
-        os.replace(beside, path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise CheckpointError(f"The model can't be written to {path}: {error.strerror}. Choose another place.") from error
+    return path
+
+
+def shipped_model(stride: int) -> Path:
+    """The model file that comes with the program for a stride; see ``pretraining``."""
+    path = WEIGHTS / f"stride{stride}.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"No weights come with the program for a stride of {stride}. Start from random ones.")
     return path
 
 

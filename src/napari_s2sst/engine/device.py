@@ -8,6 +8,9 @@ import torch
 
 from .errors import ConfigError
 
+_CPU = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+"""What the processor can do; older versions of torch don't tell."""
+
 
 def devices() -> list[tuple[str, str]]:
     """(name, label) of every device here, the best first; the CPU is always the last."""
@@ -38,11 +41,17 @@ def label(device: torch.device) -> str:
     return names.get(str(device), str(device))
 
 
+def resolve_precision(device: torch.device, precision: str) -> str:
+    """``auto`` as what it means on this device: bfloat16 where the hardware multiplies it, else float32."""
+    if precision != "auto":
+        return precision
+    on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    on_cpu = device.type == "cpu" and _CPU.get("avx512_bf16", False)
+    return "bfloat16" if on_gpu or on_cpu else "float32"
+
+
 def arithmetic(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
     """A context in which the network computes with the wanted precision; its weights stay float32."""
-    if precision == "auto":
-        able = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        precision = "bfloat16" if able else "float32"
-    if precision == "float32":
+    if resolve_precision(device, precision) == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)

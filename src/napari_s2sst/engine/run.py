@@ -22,7 +22,7 @@ from .config import RunConfig
 from .errors import RegionError, SamplingError
 from .maps import GeneMap, SparseMap
 from .region import Region, restrict
-from .sampling import check_lattice, sample
+from .sampling import check_lattice, refine, sample
 
 if TYPE_CHECKING:
     from .metrics import Scores
@@ -50,8 +50,8 @@ class Job:
 
     config: RunConfig
     sparse: tuple[SparseMap, ...]
-    truth: tuple[GeneMap, ...]
-    """Counts of every bin, one map a gene; only scoring and export look at them."""
+    truth: tuple[GeneMap | None, ...]
+    """Counts of every bin, one map a gene; only scoring and export look at them. None where nobody knows them."""
     regions: tuple[Region, ...]
     input_name: str
     read_s: float
@@ -66,23 +66,27 @@ class Result:
     trained: Trained
     imputed: tuple[GeneMap, ...]
     scores: dict[str, dict[str, Scores]]
-    """Gene -> method -> scores, the network's first."""
+    """Gene -> method -> scores, the network's first; empty where the truth is unknown."""
     impute_s: float
     score_s: float
     finished_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def prepare(slide: Slide, genes: Sequence[str], config: RunConfig, regions: Iterable[Region] = ()) -> Job:
+def prepare(
+    slide: Slide, genes: Sequence[str], config: RunConfig, regions: Iterable[Region] = (), *, fill_in: bool = False
+) -> Job:
     """Read the genes' maps, keep the regions, take the lattice.
 
+    With ``fill_in`` every bin counts as measured and the grid becomes S times finer; then there is no truth.
     Raises :class:`BundleError` for an unknown gene or an unreadable slide, :class:`RegionError` when no tissue is
     left, :class:`SamplingError` when the lattice does not fit.
     """
     began = time.perf_counter()
     regions = tuple(regions)
     grid, sampling = config.grid, config.sampling
-    check_sampling(slide, config)
-    truth = slide.gene_maps(list(genes), bin_um=grid.bin_um, min_qv=grid.min_qv)
+    if not fill_in:
+        check_sampling(slide, config)
+    truth: list[GeneMap | None] = slide.gene_maps(list(genes), bin_um=grid.bin_um, min_qv=grid.min_qv)
     if regions:
         truth = [restrict(gene_map, regions) for gene_map in truth]
         if not truth[0].tissue.any():
@@ -91,7 +95,11 @@ def prepare(slide: Slide, genes: Sequence[str], config: RunConfig, regions: Iter
                 f"No tissue of {slide.name} lies in the region {names}. Regions are in um, (x, y), "
                 "with (0, 0) at the slide's upper left corner."
             )
-    sparse = [sample(gene_map, stride=sampling.stride, phase=sampling.phase) for gene_map in truth]
+    if fill_in:
+        sparse = [refine(gene_map, sampling.stride) for gene_map in truth]
+        truth = [None] * len(sparse)
+    else:
+        sparse = [sample(gene_map, stride=sampling.stride, phase=sampling.phase) for gene_map in truth]
     return Job(config, tuple(sparse), tuple(truth), regions, Path(slide.path).name, time.perf_counter() - began)
 
 
@@ -111,7 +119,7 @@ def check_sampling(slide: Slide, config: RunConfig) -> None:
 
 
 def complete(job: Job, trained: Trained, on_gene: Callable[[int, str], None] | None = None) -> Result:
-    """Impute every gene with the trained network and score it beside the classical methods.
+    """Impute every gene with the network and, where the truth is known, score it beside the classical methods.
 
     ``on_gene(index, gene)`` is called before each gene.
     """
@@ -128,6 +136,8 @@ def complete(job: Job, trained: Trained, on_gene: Callable[[int, str], None] | N
         began = time.perf_counter()
         imputed.append(impute(trained, sparse))
         impute_s += time.perf_counter() - began
+        if truth is None:
+            continue
         began = time.perf_counter()
         estimates = {OURS: imputed[-1]}
         estimates |= {method: interpolate(sparse, method=method, normalisation=kind) for method in METHODS}
@@ -156,13 +166,13 @@ def write_result(folder: Path, result: Result, command: str = "") -> list[Path]:
     from .export import (
         check_output_folder,
         safe_name,
-        write_figure,
         write_h5ad,
         write_losses_csv,
         write_ome_tiff,
         write_run_json,
         write_scores_csv,
     )
+    from .figure import write_figure
 
     folder, job = check_output_folder(folder), result.job
     began = time.perf_counter()
@@ -174,7 +184,7 @@ def write_result(folder: Path, result: Result, command: str = "") -> list[Path]:
     for sparse, imputed, truth in zip(job.sparse, result.imputed, job.truth, strict=True):
         image, figure = (folder / f"{safe_name(sparse.gene)}{end}" for end in (".ome.tif", ".png"))
         write_ome_tiff(image, sparse=sparse, imputed=imputed, truth=truth, run=run)
-        write_figure(figure, sparse=sparse, imputed=imputed, truth=truth, scores=result.scores[sparse.gene])
+        write_figure(figure, sparse=sparse, imputed=imputed, truth=truth, scores=result.scores.get(sparse.gene))
         paths += [image, figure]
     tables = [folder / name for name in ("scores.csv", "losses.csv", "model.safetensors", "run.json")]
     write_scores_csv(tables[0], score_rows(result))
@@ -196,6 +206,7 @@ def describe(result: Result, command: str = "") -> dict[str, Any]:
         "input": {"name": job.input_name, "sparse_sha256": sparse_hash(job.sparse)},
         "genes": [sparse.gene for sparse in job.sparse],
         "regions": [region.name for region in job.regions],
+        "mode": "fill in" if job.truth[0] is None else "check",
         "seed": trained.config.seed,
         "steps": trained.steps,
         "device": trained.device,

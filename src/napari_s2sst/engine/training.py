@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from . import validation
-from .checkpoint import load_model
+from .checkpoint import load_model, shipped_model
 from .config import RunConfig
-from .device import arithmetic, choose_device, label
+from .device import arithmetic, choose_device, label, resolve_precision
 from .errors import TrainingError
 from .events import Command, Event, Finished, Previewed, Started, Stepped, Validated
 from .imputation import impute_with
@@ -87,9 +87,10 @@ class _Run:
     def __init__(self, maps: Sequence[SparseMap], config: RunConfig, preview_every_s: float | None) -> None:
         self.maps = list(maps)
         stride = _common_stride(self.maps)
-        self.config = config = config if config.sampling.stride == stride else config.changed(stride=stride)
-        self.training, self.stride = config.training, stride
+        config = config if config.sampling.stride == stride else config.changed(stride=stride)
         self.device = choose_device(config.device)
+        self.config = config = config.changed(precision=resolve_precision(self.device, config.training.precision))
+        self.training, self.stride = config.training, stride
         self.preview_every_s = preview_every_s
         self.began = time.perf_counter()
         rng = np.random.default_rng(config.seed)
@@ -255,13 +256,15 @@ class _Run:
         )  # fmt: skip
 
     def _load_start(self) -> None:
-        if self.training.start_from is None:
+        source = self.training.start_from
+        if source == "random":
             return
-        start = load_model(self.training.start_from)
+        path = shipped_model(self.stride) if source == "shipped" else source
+        start = load_model(path)
         if start.stride != self.stride or start.config.network != self.config.network:
             raise TrainingError(
-                f"{self.training.start_from} was made for a stride of {start.stride} and another network, not for these "
-                f"settings (stride {self.stride}). Choose its settings, or start without it."
+                f"The weights in {path.name} are for a stride of {start.stride} and another network than these settings "
+                f"ask for (stride {self.stride}). Choose the settings they were made with, or start_from='random'."
             )
         self.network.load_state_dict(dict(start.weights))
 
