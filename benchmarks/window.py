@@ -93,7 +93,7 @@ def _settler():
 def _report(name: str, late: list[tuple[float, float]], began: float) -> None:
     values = [max(0.0, value) for _, value in late] or [0.0]
     worst = max(range(len(values)), key=values.__getitem__)
-    p99 = statistics.quantiles(values, n=100)[98] if len(values) > 1 else values[0]
+    p99 = statistics.quantiles(values, n=100, method="inclusive")[98] if len(values) > 1 else values[0]
     at = late[worst][0] - began if late else 0.0
     over = sum(value > PROMISE_MS for value in values)
     print(

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 IMAGES = Path(__file__).parent / "images"
-GENE = "KRT8"
 FULL, SMALL = (1600, 1000), (1366, 768)
 
 
@@ -93,7 +92,8 @@ class _Tour:
         end = time.monotonic() + seconds
         while not done():
             if time.monotonic() > end:
-                raise TimeoutError(f"the window did not come to the next step: {self.dock.session.message or self.dock.session.state}")
+                session = self.dock.session
+                raise TimeoutError(f"the window did not come to the next step: {session.message or session.state}")
             self.settle(0.05)
 
     def shoot(self, name: str, after_s: float) -> None:

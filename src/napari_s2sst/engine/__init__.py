@@ -25,8 +25,8 @@ losses          eqs 3-10, and their distributional form
 device          which processor, with what arithmetic
 trained         what a training returns
 checkpoint      model files
-imputation      whole maps in overlapping tiles
 baselines       the classical methods
+imputation      whole maps in overlapping tiles
 validation      held-out bins: how good, against the classical methods, and how sure
 objective       a batch of patches -> the terms of the loss
 training        the training, as a generator of events

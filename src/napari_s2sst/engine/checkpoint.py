@@ -33,7 +33,6 @@ def save_model(path: str | Path, trained: Trained) -> Path:
         "device": trained.device,
         "held_out_mae": trained.held_out_mae,
         "classical": dict(trained.classical),
-        "mean_share": trained.calibration.mean_share,
         "interval_scale": trained.calibration.interval_scale,
         "losses": [dict(row) for row in trained.losses],
     }
@@ -78,7 +77,7 @@ def load_model(path: str | Path) -> Trained:
             device=str(record["device"]),
             held_out_mae=record["held_out_mae"],
             classical=record["classical"],
-            calibration=Calibration(float(record["mean_share"]), float(record["interval_scale"])),
+            calibration=Calibration(float(record["interval_scale"])),
             losses=tuple(record["losses"]),
         )
     except (KeyError, TypeError, ValueError, S2SSTError) as error:

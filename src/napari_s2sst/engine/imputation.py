@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .baselines import interpolate
 from .config import ImputationConfig
-from .device import arithmetic, choose_device
+from .device import arithmetic, choose_device, leaving_a_core_free
 from .maps import GeneMap, NormalisationKind, SparseMap
 from .network import CDCIN
 from .patches import VALUE_SCALE
@@ -38,9 +39,11 @@ def impute(trained: Trained, sparse: SparseMap, *, device: str | None = None) ->
     over the eight turns and flips of the lattice, which tells how sure the network is of itself and no more.
     """
     place = choose_device(device or trained.config.device)
-    return impute_with(trained.network(place), sparse, trained.config.imputation,
-                       kind=trained.config.grid.normalisation, precision=trained.config.training.precision,
-                       calibration=trained.calibration)  # fmt: skip
+    with leaving_a_core_free():
+        return impute_with(
+            trained.network(place), sparse, trained.config.imputation, kind=trained.config.grid.normalisation,
+            precision=trained.config.training.precision, calibration=trained.calibration,
+        )  # fmt: skip
 
 
 def impute_with(
@@ -53,19 +56,20 @@ def impute_with(
     calibration: Calibration | None = None,
 ) -> GeneMap:
     """As :func:`impute`, of a network at hand."""
-    calibration = calibration or Calibration()
-    quantiles = network.config.quantiles
+    stretch = (calibration or Calibration()).interval_scale
     estimates = predict(network, sparse, config, kind=kind, precision=precision)  # (symmetries, outputs, rows, columns)
-    if quantiles:
-        mean = estimates.mean(0)
-        value, lower, upper = read_distribution(mean, quantiles, calibration)
+    if network.config.quantiles:
+        value, lower, upper = _read_distribution(estimates.mean(0), network.config.quantiles, config.mean_share)
     else:
         value = estimates.mean(0)[0]
         if len(estimates) < 8:
             every = config.model_copy(update={"symmetries": 8, "overlap": "hann"})
             estimates = predict(network, sparse, every, kind=kind, precision=precision)
-        half = SPREAD_TO_INTERVAL * estimates[:, 0].std(0) * calibration.interval_scale
+        half = SPREAD_TO_INTERVAL * estimates[:, 0].std(0)
         lower, upper = value - half, value + half
+    if config.classical_share:
+        value = value + config.classical_share * (interpolate(sparse, "bilinear", kind).values - value)
+    lower, upper = (value + stretch * part for part in (np.minimum(lower - value, 0), np.maximum(upper - value, 0)))
     value, lower, upper = (np.where(sparse.tissue, part, np.float32(0)) for part in (value, lower, upper))
     if config.restore_measured:
         mask = sparse.lattice_mask()
@@ -77,17 +81,13 @@ def impute_with(
     )  # fmt: skip
 
 
-def read_distribution(
-    outputs: np.ndarray, quantiles: Sequence[float], calibration: Calibration
+def _read_distribution(
+    outputs: np.ndarray, quantiles: Sequence[float], mean_share: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(1 + quantiles, ...) predicted mean and quantiles -> the estimate and the ends of its 90 % interval."""
+    """(1 + quantiles, ...) predicted mean and quantiles -> a mix of mean and median, the outer quantiles."""
     levels = np.sort(outputs[1:], axis=0)  # a network may let quantiles cross
     median = levels[int(np.argmin(np.abs(np.asarray(quantiles) - 0.5)))]
-    value = calibration.mean_share * outputs[0] + (1 - calibration.mean_share) * median
-    stretch = calibration.interval_scale
-    lower = value + stretch * np.minimum(levels[0] - value, 0)
-    upper = value + stretch * np.maximum(levels[-1] - value, 0)
-    return value, lower, upper
+    return mean_share * outputs[0] + (1 - mean_share) * median, levels[0], levels[-1]
 
 
 def predict(

@@ -29,9 +29,11 @@ def check_lattice(shape: tuple[int, int], stride: int, phase: tuple[int, int] = 
         raise SamplingError(f"The phase {phase} lies outside the stride {stride}; choose offsets from 0 to {stride - 1}.")
     bins = [len(range(offset, length, stride)) for offset, length in zip(phase, shape, strict=True)]
     if min(bins) < MIN_LATTICE_BINS:
+        most = (min(shape) - 1) // (MIN_LATTICE_BINS - 1)
+        advice = f"a stride of at most {most}, or smaller bins" if most >= 2 else "smaller bins"
         raise SamplingError(
             f"A stride of {stride} leaves {bins[0]} x {bins[1]} measured bins of a map of {shape[0]} x {shape[1]} bins; "
-            f"choose a stride of at most {max(2, (min(shape) - 1) // (MIN_LATTICE_BINS - 1))}, or smaller bins."
+            f"choose {advice}."
         )
 
 

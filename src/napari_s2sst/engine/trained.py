@@ -17,8 +17,6 @@ from .network import CDCIN
 class Calibration:
     """What held-out bins say about how to read the network's output."""
 
-    mean_share: float = 0.5
-    """The map is this share of the predicted mean plus the rest of the predicted median."""
     interval_scale: float = 1.0
     """The predicted 90 % interval is stretched by this about the estimate, so that it covers 90 % of held-out bins."""
 

@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from . import validation
 from .checkpoint import load_model, shipped_model
 from .config import RunConfig
-from .device import arithmetic, choose_device, label, resolve_precision
+from .device import arithmetic, choose_device, label, leaving_a_core_free, resolve_precision
 from .errors import TrainingError
 from .events import Command, Event, Finished, Previewed, Started, Stepped, Validated
 from .imputation import impute_with
@@ -27,7 +27,7 @@ from .maps import SparseMap
 from .network import CDCIN, parameters
 from .objective import Objective
 from .patches import SlidePatches, hold_out
-from .trained import Calibration, Trained
+from .trained import Trained
 
 TIMED_STEPS = 12
 """Steps after which a time limit becomes a number of steps. The rate must not depend on that number before."""
@@ -71,7 +71,8 @@ def train(
     longer a number; :class:`ConfigError` when a setting names a device or picture folder that is not there.
     """
     try:
-        return (yield from _Run(maps, config, preview_every_s).events())
+        with leaving_a_core_free():
+            return (yield from _Run(maps, config, preview_every_s).events())
     except torch.cuda.OutOfMemoryError as error:
         raise TrainingError(
             f"The GPU ran out of memory with {config.training.batch} slide and {config.training.image_batch} picture patches a "
@@ -148,7 +149,8 @@ class _Run:
                 began = time.perf_counter()
                 preview = self._preview()
                 cost = time.perf_counter() - began
-                command = yield Previewed(self.step, preview)
+                stop = command if command is Command.STOP else None  # told just before; a preview must not lose it
+                command = (yield Previewed(self.step, preview)) or stop
                 # Never more than a fifth of the time, however large the map.
                 last_preview = time.perf_counter() + max(0.0, 4 * cost - (self.preview_every_s or 0))
         trained = self._trained(classical)
@@ -221,8 +223,8 @@ class _Run:
 
     def _validate(self) -> Validated:
         some = self.held_out[: validation.MOST_GENES]
-        outputs = validation.network_outputs(self._best_network(), some, self.config)
-        hidden, seen = validation.errors(outputs, some, self.config, Calibration())
+        found = validation.estimates(self._best_network(), some, self.config)
+        hidden, seen = validation.errors(found, some)
         self.rows.append({"step": self.step, "held_out_mae": hidden, "training_mae": seen})
         return Validated(self.step, hidden, seen)
 
@@ -241,9 +243,9 @@ class _Run:
 
     def _trained(self, classical: dict[str, float]) -> Trained:
         network = self._best_network()
-        outputs = validation.network_outputs(network, self.held_out, self.config)
-        calibration = validation.calibrate(outputs, self.held_out, self.config)
-        hidden = validation.errors(outputs, self.held_out, self.config, calibration)[0] if self.held_out else None
+        found = validation.estimates(network, self.held_out, self.config)
+        calibration = validation.calibrate(found, self.held_out)
+        hidden = validation.errors(found, self.held_out)[0] if self.held_out else None
         weights = {
             name: weight.detach().to("cpu", torch.float32).contiguous().clone()
             for name, weight in network.state_dict().items()

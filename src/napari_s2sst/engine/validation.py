@@ -13,8 +13,8 @@ import numpy as np
 
 from .baselines import METHODS, interpolate
 from .config import RunConfig
-from .imputation import predict, read_distribution
-from .maps import SparseMap
+from .imputation import impute_with
+from .maps import GeneMap, SparseMap
 from .network import CDCIN
 from .sampling import thin
 from .trained import Calibration
@@ -55,51 +55,47 @@ def held_out_of(maps: Sequence[SparseMap], hidden: Sequence[np.ndarray], config:
 
 def classical_errors(held_out: Sequence[HeldOut], config: RunConfig) -> dict[str, float]:
     """Method -> mean absolute error on the held-out bins of all maps."""
+    if not held_out:
+        return {}
+    kind = config.grid.normalisation
     return {
-        method: _mean_error([interpolate(part.sparser, method, config.grid.normalisation).values for part in held_out],
-                            held_out, "hidden")
+        method: _mean_error([interpolate(part.sparser, method, kind).values for part in held_out], held_out, "hidden")
         for method in METHODS
-    } if held_out else {}  # fmt: skip
+    }
 
 
-def network_outputs(network: CDCIN, held_out: Sequence[HeldOut], config: RunConfig) -> list[np.ndarray]:
-    """(outputs, lattice rows, lattice columns) of each map, predicted from the sparser one without symmetries."""
+def estimates(
+    network: CDCIN, held_out: Sequence[HeldOut], config: RunConfig, calibration: Calibration | None = None
+) -> list[GeneMap]:
+    """Each map predicted from the sparser one, without symmetries; (lattice rows, lattice columns)."""
     once = config.imputation.model_copy(update={"symmetries": 1, "overlap": "hann"})
     kind, precision = config.grid.normalisation, config.training.precision
-    return [predict(network, part.sparser, once, kind=kind, precision=precision)[0] for part in held_out]
+    return [
+        impute_with(network, part.sparser, once, kind=kind, precision=precision, calibration=calibration)
+        for part in held_out
+    ]
 
 
-def errors(
-    outputs: Sequence[np.ndarray], held_out: Sequence[HeldOut], config: RunConfig, calibration: Calibration
-) -> tuple[float, float]:
+def errors(found: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> tuple[float, float]:
     """Mean absolute error on held-out bins, and on those that training sees."""
-    estimates = [_estimate(output, config, calibration)[0] for output in outputs]
-    return _mean_error(estimates, held_out, "hidden"), _mean_error(estimates, held_out, "seen")
+    values = [estimate.values for estimate in found]
+    return _mean_error(values, held_out, "hidden"), _mean_error(values, held_out, "seen")
 
 
-def calibrate(outputs: Sequence[np.ndarray], held_out: Sequence[HeldOut], config: RunConfig) -> Calibration:
+def calibrate(found: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> Calibration:
     """Stretch the interval so that it covers 90 % of the held-out bins (split conformal prediction, Lei et al. 2018)."""
-    start = Calibration()
-    if not config.network.quantiles or sum(int(part.hidden.sum()) for part in held_out) < MIN_BINS:
-        return start
+    if sum(int(part.hidden.sum()) for part in held_out) < MIN_BINS:
+        return Calibration()
     needed = []
-    for output, part in zip(outputs, held_out, strict=True):
-        value, lower, upper = (each[part.hidden] for each in _estimate(output, config, start))
+    for estimate, part in zip(found, held_out, strict=True):
+        value, lower, upper = (each[part.hidden] for each in (estimate.values, estimate.lower, estimate.upper))
         truth = part.truth[part.hidden]
         reach = np.where(truth < value, value - lower, upper - value)
         needed.append(np.abs(truth - value) / np.maximum(reach, 1e-6))
-    return Calibration(start.mean_share, float(np.quantile(np.concatenate(needed), COVERAGE)))
+    return Calibration(float(np.quantile(np.concatenate(needed), COVERAGE)))
 
 
-def _estimate(output: np.ndarray, config: RunConfig, calibration: Calibration) -> tuple[np.ndarray, ...]:
-    if config.network.quantiles:
-        return read_distribution(output, config.network.quantiles, calibration)
-    return output[0], output[0], output[0]
-
-
-def _mean_error(estimates: Sequence[np.ndarray], held_out: Sequence[HeldOut], where: str) -> float:
-    every = [
-        np.abs(estimate - part.truth)[getattr(part, where)] for estimate, part in zip(estimates, held_out, strict=True)
-    ]
+def _mean_error(found: Sequence[np.ndarray], held_out: Sequence[HeldOut], where: str) -> float:
+    every = [np.abs(values - part.truth)[getattr(part, where)] for values, part in zip(found, held_out, strict=True)]
     every = np.concatenate(every) if every else np.empty(0)
     return float(every.mean(dtype=np.float64)) if every.size else float("nan")

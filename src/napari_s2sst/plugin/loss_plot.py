@@ -23,7 +23,7 @@ class LossPlot(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._plot = pg.PlotWidget(background=None)
-        self._plot.setMinimumHeight(150)
+        self._plot.setMinimumHeight(160)
         self._plot.setMaximumHeight(190)
         self._plot.setMenuEnabled(False)
         self._plot.hideButtons()
@@ -38,7 +38,7 @@ class LossPlot(QWidget):
         item.getAxis("left").enableAutoSIPrefix(False)
         item.getAxis("bottom").enableAutoSIPrefix(False)
         item.getAxis("left").setWidth(44)
-        item.getAxis("bottom").setHeight(38)
+        item.getAxis("bottom").setHeight(44)
         item.layout.setContentsMargins(0, 6, 8, 0)
         self._training = item.plot(pen=pg.mkPen(TRAINING_COLOUR, width=2), antialias=True)
         self._held_out = item.plot(pen=pg.mkPen(HELD_OUT_COLOUR, width=2), antialias=True)
@@ -95,7 +95,7 @@ class LossPlot(QWidget):
         self._legend.setText(
             _entry(TRAINING_COLOUR, "training")
             + _entry(HELD_OUT_COLOUR, "held out")
-            + _entry(CLASSICAL_COLOUR, f"{name} (held out)", "╌")
+            + _entry(CLASSICAL_COLOUR, name, "╌")
         )
 
     def setLosses(self, points: Sequence[LossPoint]) -> None:

@@ -63,8 +63,8 @@ class SamplingPanel(QWidget):
         self._modes.addButton(self.check_button)
         self._modes.addButton(self.fill_button)
 
-        for box in (self.bin_box, self.stride_box):
-            box.setMinimumWidth(80)
+        self.bin_box.setMinimumWidth(104)
+        self.stride_box.setMinimumWidth(72)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnMinimumWidth(0, LABEL_PX)

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
-from ..engine.config import RunConfig
 from ..engine.errors import S2SSTError
 from ..engine.events import Event, Finished, Previewed, Started, Stepped, Validated
 from ..engine.maps import GeneMap
@@ -30,7 +29,7 @@ from .worker import Request, Stage
 if TYPE_CHECKING:
     import napari
 
-WIDTH_PX = 380
+MIN_WIDTH_PX, WIDTH_PX = 360, 380
 SETTLE_MS = 250
 """Bins are counted anew when the user has stopped turning the wheel."""
 
@@ -56,7 +55,9 @@ class ImputationWidget(DockedWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.panels)
-        self.setMinimumWidth(350)
+        self.setMinimumWidth(MIN_WIDTH_PX)
+        # Or napari puts an empty stretch below, and the panels get half of the height.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.setMaximumWidth(WIDTH_PX)
         self._connect()
         self._follow_theme()
@@ -76,7 +77,7 @@ class ImputationWidget(DockedWidget):
         self.panels.sampling.latticeToggled.connect(self._draw_lattice)
         self.panels.region.valueChanged.connect(self._count_soon)
         self.panels.region.drawRequested.connect(self._draw_region)
-        self.panels.training.valueChanged.connect(self._training_changed)
+        self.panels.training.valueChanged.connect(lambda config: setattr(self.session, "training", config))
         self.panels.training.trainRequested.connect(self.train)
         self.panels.training.pauseToggled.connect(self.runner.toggle_pause)
         self.panels.training.stopRequested.connect(self.runner.stop)
@@ -84,7 +85,7 @@ class ImputationWidget(DockedWidget):
         self.runner.returned.connect(self._show_result)
         self.runner.failed.connect(self._run_failed)
         self.panels.result.exportRequested.connect(self._ask_for_folder)
-        self.panels.message.dismissed.connect(self._dismiss)
+        self.panels.message.dismissed.connect(lambda: setattr(self.session, "message", ""))
         self.session.events.connect(self._follow_session)
         for source, slot in self._viewer_events():
             source.connect(slot)
@@ -92,8 +93,8 @@ class ImputationWidget(DockedWidget):
     def _viewer_events(self) -> tuple:
         events = self.viewer.layers.events
         return (
-            (events.inserted, self._layers_changed),
-            (events.removed, self._layers_changed),
+            (events.inserted, self._notice_soon),
+            (events.removed, self._notice_soon),
             (self.viewer.events.theme, self._follow_theme),
         )
 
@@ -119,7 +120,7 @@ class ImputationWidget(DockedWidget):
         if path:
             self.open_slide(path)
 
-    def _layers_changed(self) -> None:
+    def _notice_soon(self) -> None:
         self._notice.start()
 
     def _notice_layers(self) -> None:
@@ -209,9 +210,6 @@ class ImputationWidget(DockedWidget):
         self.display.begin_run(session.gene)
         self.panels.training.setBusy("Getting ready ...")
 
-    def _training_changed(self, config: RunConfig) -> None:
-        self.session.training = config
-
     def _abandon_run(self) -> None:
         if self.runner.active:
             self.runner.abandon()
@@ -286,9 +284,6 @@ class ImputationWidget(DockedWidget):
             self.session.gene = self.session.gene_map.gene
             self.panels.slide.setValue(self.session.gene)
         notification_manager.dispatch(Notification(text, NotificationSeverity.WARNING))
-
-    def _dismiss(self) -> None:
-        self.session.message = ""
 
     def _follow_theme(self) -> None:
         colours = theme_colours(self.viewer.theme)
