@@ -84,10 +84,22 @@ class NaturalImages:
             rate = 1 / (1 + np.exp(-(rate - rng.uniform(0.2, 0.8)) * rng.uniform(10, 40)))
         depth = np.exp(rng.uniform(np.log(0.5), np.log(150.0)))
         rate = depth * (rate + rng.choice([0.0, rng.uniform(0, 0.1)]))
-        if rng.random() < 0.7:  # cells differ more than chance alone would make them
-            shape = np.exp(rng.uniform(np.log(0.6), np.log(20.0)))
-            rate = rate * rng.gamma(shape, 1 / shape, rate.shape)
+        if rng.random() < 0.7:
+            rate = rate * self._cells(rate.shape)
         return rng.poisson(np.clip(rate, 0, MAX_COUNT)).astype(np.float32)
+
+    def _cells(self, shape: tuple[int, int]) -> np.ndarray:
+        """Factors about 1: cells differ more than chance alone would make them, and a cell may lie in several bins."""
+        rng = self._rng
+        evenness = np.exp(rng.uniform(np.log(0.6), np.log(20.0)))  # 1 / variance
+        width = rng.uniform(0.3, 1.2) if rng.random() < 0.6 else 0.0  # of a cell, in bins
+        if not width:
+            return rng.gamma(evenness, 1 / evenness, shape)
+        spike = np.zeros((17, 17))
+        spike[8, 8] = 1
+        kept = (ndimage.gaussian_filter(spike, width) ** 2).sum()  # of the variance, after smoothing
+        evenness = max(evenness * kept, 0.02)
+        return ndimage.gaussian_filter(rng.gamma(evenness, 1 / evenness, shape), width, mode="reflect")
 
     def _scaled(self, side: int) -> np.ndarray:
         """A crop at full size to an eighth of it, stretched to [0, 1]."""
