@@ -325,3 +325,23 @@ def test_the_dock_fits_its_width_in_both_themes(trained, qtbot, theme):
     inner: QWidget = trained.panels._scroll.widget()
     assert inner.width() <= trained.panels._scroll.viewport().width()
     assert inner.minimumSizeHint().width() <= trained.panels._scroll.viewport().width()
+
+
+# ---- the whole way, on a real slide
+
+
+def test_the_bone_marrow_slide_goes_from_folder_to_files(dock, qtbot, shared_data, tmp_path):
+    dock.open_slide(shared_data("xenium_bone_marrow"))
+    qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=60_000)
+    dock.choose_gene("LTF")
+    qtbot.waitUntil(lambda: dock.session.gene_map.gene == "LTF", timeout=20_000)
+    dock.panels.training.train_button.click()
+    qtbot.waitUntil(lambda: dock.session.can_stop and len(dock.session.loss_curve) > 2, timeout=120_000)
+    dock.panels.training.stop_button.click()
+    qtbot.waitUntil(lambda: dock.session.result is not None or bool(dock.session.message), timeout=180_000)
+    assert dock.session.message == ""
+    scores = dock.session.result.scores["LTF"]
+    assert scores["CDCIN"].mae_unmeasured < scores["nearest"].mae_unmeasured
+    dock.export(tmp_path)
+    qtbot.waitUntil(lambda: (tmp_path / "run.json").exists(), timeout=60_000)
+    assert {"imputed.h5ad", "LTF.ome.tif", "LTF.png", "scores.csv"} <= {path.name for path in tmp_path.iterdir()}

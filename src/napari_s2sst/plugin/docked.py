@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, QObject
+from collections.abc import Callable
+
+from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 
@@ -46,3 +48,12 @@ class DockedWidget(QWidget):
         if not self.over:
             self.over = True
             self.shut_down()
+
+
+def single_shot(parent: QObject, interval_ms: int, slot: Callable[[], None]) -> QTimer:
+    """A timer that calls once, this long after its last start."""
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(interval_ms)
+    timer.timeout.connect(slot)
+    return timer

@@ -38,8 +38,8 @@ class LossPlot(QWidget):
         item.getAxis("left").enableAutoSIPrefix(False)
         item.getAxis("bottom").enableAutoSIPrefix(False)
         item.getAxis("left").setWidth(44)
-        item.getAxis("bottom").setHeight(44)
-        item.layout.setContentsMargins(0, 6, 8, 0)
+        item.getAxis("bottom").setHeight(36)
+        item.layout.setContentsMargins(0, 6, 8, 6)  # pyqtgraph lets the axis's name stick out by 5 px
         self._training = item.plot(pen=pg.mkPen(TRAINING_COLOUR, width=2), antialias=True)
         self._held_out = item.plot(pen=pg.mkPen(HELD_OUT_COLOUR, width=2), antialias=True)
         pen = pg.mkPen(CLASSICAL_COLOUR, width=2, style=Qt.PenStyle.DashLine)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.errors import S2SSTError
@@ -18,7 +17,7 @@ from ..engine.maps import GeneMap
 from . import tasks
 from .background import Background
 from .display import Display
-from .docked import DockedWidget
+from .docked import DockedWidget, single_shot
 from .panel_column import PanelColumn
 from .runner import Runner
 from .session import Mode, Sampling, Session, State
@@ -45,12 +44,8 @@ class ImputationWidget(DockedWidget):
         self.runner = Runner(self.session, self)
         self._seen_slides: list[Path] = []
         self._opening, self._counting, self._writing, self._looking = (Background(self) for _ in range(4))
-        self._settle = QTimer(self)
-        self._settle.setSingleShot(True)
-        self._settle.setInterval(SETTLE_MS)
-        self._notice = QTimer(self)
-        self._notice.setSingleShot(True)
-        self._notice.setInterval(0)
+        self._settle = single_shot(self, SETTLE_MS, self._count)
+        self._notice = single_shot(self, 0, self._notice_layers)
         self.panels = PanelColumn()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -69,8 +64,6 @@ class ImputationWidget(DockedWidget):
         for background in (self._opening, self._counting, self._writing):
             background.failed.connect(self.show_problem)
             background.idle.connect(self._no_longer_busy)
-        self._settle.timeout.connect(self._count)
-        self._notice.timeout.connect(self._notice_layers)
         self.panels.slide.openRequested.connect(self._ask_for_slide)
         self.panels.slide.valueChanged.connect(self.choose_gene)
         self.panels.sampling.valueChanged.connect(self._sampling_changed)
