@@ -25,7 +25,12 @@ losses          eqs 3-10, and their distributional form
 device          which processor, with what arithmetic
 trained         what a training returns
 checkpoint      model files
-baselines       the classical methods
+measured_bins   a sparse map, ready to interpolate
+neighbourhoods  weights of the nearest measured bins, once for each pattern of them
+kriging         local kriging with a nugget
+thin_plate      smoothed thin-plate splines
+tesla           inverse distance in position and image colour
+baselines       the classical methods, all of them
 imputation      whole maps in overlapping tiles
 validation      held-out bins: how good, against the classical methods, and how sure
 objective       a batch of patches -> the terms of the loss

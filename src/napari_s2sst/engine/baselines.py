@@ -7,7 +7,6 @@ back exactly. None looks at anything else of the map. Distances are in bins.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -15,7 +14,11 @@ from scipy.interpolate import RegularGridInterpolator
 from scipy.spatial import cKDTree
 
 from .errors import ConfigError
+from .kriging import kriging
 from .maps import GeneMap, NormalisationKind, SparseMap
+from .measured_bins import Problem, problem_of
+from .tesla import tesla
+from .thin_plate import thin_plate
 
 NEIGHBOURS = 10
 """Of inverse distance weighting, as in TESLA (Hu et al. 2023)."""
@@ -24,47 +27,27 @@ WIDTHS = (0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.2, 4.0)
 """Candidate widths of the Gaussian kernel, in lattice pitches over 2: 1.6 is 1.6 bins at stride 2."""
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """A sparse map ready to interpolate."""
-
-    sparse: SparseMap
-    lattice: np.ndarray
-    """(lattice rows, lattice columns) values; unmeasured bins hold their nearest measured one's."""
-    known_at: np.ndarray
-    """(n, 2) bins that were measured."""
-    known: np.ndarray
-    """(n,) their values."""
-    wanted_at: np.ndarray
-    """(m, 2) tissue bins."""
-
-    def on_lattice(self, at: np.ndarray) -> np.ndarray:
-        """Bins of the full grid -> fractional lattice positions, kept within the lattice."""
-        where = (at - np.asarray(self.sparse.phase)) / self.sparse.stride
-        return np.clip(where, 0, np.asarray(self.lattice.shape) - 1)
-
-
-def _nearest(problem: _Problem) -> np.ndarray:
+def _nearest(problem: Problem) -> np.ndarray:
     _, index = cKDTree(problem.known_at).query(problem.wanted_at)
     return problem.known[index]
 
 
-def _on_grid(problem: _Problem, method: str) -> np.ndarray:
+def _on_grid(problem: Problem, method: str) -> np.ndarray:
     axes = tuple(np.arange(length) for length in problem.lattice.shape)
     grid = RegularGridInterpolator(axes, problem.lattice.astype(np.float64), method=method)
     return grid(problem.on_lattice(problem.wanted_at))
 
 
-def _bilinear(problem: _Problem) -> np.ndarray:
+def _bilinear(problem: Problem) -> np.ndarray:
     return _on_grid(problem, "linear")
 
 
-def _bicubic(problem: _Problem) -> np.ndarray:
+def _bicubic(problem: Problem) -> np.ndarray:
     at = problem.on_lattice(problem.wanted_at).T
     return ndimage.map_coordinates(problem.lattice, at, order=3, mode="nearest")
 
 
-def _inverse_distance(problem: _Problem) -> np.ndarray:
+def _inverse_distance(problem: Problem) -> np.ndarray:
     """Weights 1 / distance over the nearest measured bins (Shepard 1968)."""
     count = min(NEIGHBOURS, len(problem.known))
     distance, index = cKDTree(problem.known_at).query(problem.wanted_at, k=count)
@@ -80,7 +63,7 @@ def _smooth_lattice(values: np.ndarray, measured: np.ndarray, width: float, out:
     return (total - out * values) / np.maximum(weight - out, 1e-12)
 
 
-def _gaussian(problem: _Problem) -> np.ndarray:
+def _gaussian(problem: Problem) -> np.ndarray:
     """Nadaraya-Watson smoothing; the width is the one that best predicts measured bins from the others."""
     sparse, lattice = problem.sparse, problem.lattice
     inside = sparse.measured
@@ -100,45 +83,48 @@ def _gaussian(problem: _Problem) -> np.ndarray:
     return smooth[tuple(problem.wanted_at.T)]
 
 
-METHODS: dict[str, Callable[[_Problem], np.ndarray]] = {
+METHODS: dict[str, Callable[[Problem], np.ndarray]] = {
     "nearest": _nearest,
     "bilinear": _bilinear,
     "bicubic": _bicubic,
     "inverse distance": _inverse_distance,
     "Gaussian": _gaussian,
+    "kriging": kriging,
 }
+"""Shown in the window and in every table of scores: under a second for a map of 182 x 513 bins."""
+
+BENCHMARK_METHODS: dict[str, Callable[[Problem], np.ndarray]] = {
+    "thin plate": thin_plate,
+    "TESLA": tesla,
+}
+"""Only in the benchmark: slower, or in need of the morphology image to be more than another method's twin."""
 
 
 def interpolate(
-    sparse: SparseMap, method: str = "inverse distance", normalisation: NormalisationKind = "log1p"
+    sparse: SparseMap,
+    method: str = "inverse distance",
+    normalisation: NormalisationKind = "log1p",
+    *,
+    colour: np.ndarray | None = None,
 ) -> GeneMap:
     """A classical method's map of the whole tissue, in the normalised space; 0 outside the tissue.
 
-    Raises :class:`ConfigError` on an unknown method.
+    ``colour`` (rows, columns, channels) is the morphology image per bin; TESLA alone looks at it.
+    Raises :class:`ConfigError` on an unknown method or a colour map of another grid.
     """
-    if method not in METHODS:
-        raise ConfigError(f"There is no method {method!r}. Choose one of {', '.join(METHODS)}.")
-    lattice = sparse.normalised(normalisation)
-    known_at = np.argwhere(sparse.measured) * sparse.stride + np.asarray(sparse.phase)
-    problem = _Problem(
-        sparse=sparse,
-        lattice=_filled(lattice, sparse.measured),
-        known_at=known_at,
-        known=lattice[sparse.measured].astype(np.float64),
-        wanted_at=np.argwhere(sparse.tissue),
-    )
+    every = METHODS | BENCHMARK_METHODS
+    if method not in every:
+        raise ConfigError(f"There is no method {method!r}. Choose one of {', '.join(every)}.")
+    if colour is not None and (colour.ndim != 3 or colour.shape[:2] != sparse.shape):
+        raise ConfigError(
+            f"The colour map has the shape {colour.shape}, the map {sparse.shape[0]} x {sparse.shape[1]} bins; "
+            "give (rows, columns, channels) of the same grid."
+        )
+    problem = problem_of(sparse, normalisation, colour)
     values = np.zeros(sparse.shape, np.float32)
-    values[sparse.tissue] = METHODS[method](problem)
-    values[sparse.lattice_mask()] = lattice[sparse.measured]
+    values[sparse.tissue] = every[method](problem)
+    values[sparse.lattice_mask()] = sparse.normalised(normalisation)[sparse.measured]
     return GeneMap(
         values=values, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, origin_um=sparse.origin_um,
         normalisation=sparse.normalisation(normalisation),
     )  # fmt: skip
-
-
-def _filled(lattice: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """The lattice with unmeasured bins given the value of the nearest measured one."""
-    if measured.all():
-        return lattice
-    index = ndimage.distance_transform_edt(~measured, return_distances=False, return_indices=True)
-    return lattice[tuple(index)]

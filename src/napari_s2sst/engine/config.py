@@ -14,8 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-PresetName = Literal["fast", "balanced", "paper"]
-PRESETS: tuple[str, ...] = ("fast", "balanced", "paper")
+PRESETS = ("instant", "fast", "balanced", "paper")
 
 
 class _Part(BaseModel):
@@ -74,8 +73,8 @@ class NetworkConfig(_Part):
 class TrainingConfig(_Part):
     """How the weights are learnt (paper sections 2.1 and 2.5)."""
 
-    steps: Annotated[int, Field(ge=1)] | None = None
-    """Optimiser steps. Exact and repeatable; wins over a time limit."""
+    steps: Annotated[int, Field(ge=0)] | None = None
+    """Optimiser steps. Exact and repeatable; wins over a time limit. 0 trains nothing and uses the first weights."""
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Time limit; becomes a number of steps once a few have been timed."""
     epochs: Annotated[int, Field(ge=1)] | None = None
@@ -203,7 +202,7 @@ _SMALL = NetworkConfig(
 """About 420,000 weights on the lattice. Without attention, which on a processor costs four times what the rest does,
 two cores see enough patches in a minute or two."""
 
-_MIXED = ImputationConfig(overlap="hann", symmetries=8, mean_share=0.3, classical_share=0.35)
+_MIXED = ImputationConfig(overlap="hann", symmetries=8, mean_share=0.5, classical_share=0.2)
 
 _REFINING = dict(
     patch_bins=64, batch=8, image_batch=8, image_style="counts", learning_rate=5e-4, schedule="cosine", warmup_steps=20,
@@ -211,6 +210,11 @@ _REFINING = dict(
 )  # fmt: skip
 
 _PRESETS: dict[str, dict[str, Any]] = {
+    "instant": dict(
+        network=_SMALL,
+        training=TrainingConfig(steps=0, **_REFINING),
+        imputation=_MIXED.model_copy(update={"symmetries": 2}),
+    ),
     "fast": dict(
         network=_SMALL,
         training=TrainingConfig(seconds=120, average=0.99, **_REFINING),

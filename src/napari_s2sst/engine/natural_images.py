@@ -82,7 +82,7 @@ class NaturalImages:
         rate = rate ** np.exp(rng.uniform(np.log(0.7), np.log(4.0)))
         if rng.random() < 0.15:  # a sharp border, as between two tissues
             rate = 1 / (1 + np.exp(-(rate - rng.uniform(0.2, 0.8)) * rng.uniform(10, 40)))
-        depth = np.exp(rng.uniform(np.log(0.5), np.log(150.0)))
+        depth = np.exp(rng.uniform(np.log(0.2), np.log(150.0)))
         rate = depth * (rate + rng.choice([0.0, rng.uniform(0, 0.1)]))
         if rng.random() < 0.7:
             rate = rate * self._cells(rate.shape)
@@ -102,11 +102,14 @@ class NaturalImages:
         return ndimage.gaussian_filter(rng.gamma(evenness, 1 / evenness, shape), width, mode="reflect")
 
     def _scaled(self, side: int) -> np.ndarray:
-        """A crop at full size to an eighth of it, stretched to [0, 1]."""
+        """A crop at four times its size to an eighth of it, stretched to [0, 1]."""
         rng = self._rng
         pyramid = self._pyramids[rng.integers(len(self._pyramids))]
-        fitting = [level for level in pyramid[:4] if min(level.shape) >= side * 0.75]
-        crop = self._crop((fitting or pyramid[:1])[rng.integers(max(len(fitting), 1))], side)
+        if rng.random() < 0.35:  # tissue is often smooth over many bins
+            crop = self._crop(pyramid[0], side, zoom=np.exp(rng.uniform(0, np.log(4))))
+        else:
+            fitting = [level for level in pyramid if min(level.shape) >= side * 0.75] or pyramid[:1]
+            crop = self._crop(fitting[rng.integers(len(fitting))], side)
         low, high = crop.min(), crop.max()
         return (crop - low) / max(high - low, 1e-3)
 
@@ -115,14 +118,14 @@ class NaturalImages:
         low, high = field.min(), field.max()
         return ((field - low) / max(high - low, 1e-6)).astype(np.float32)
 
-    def _crop(self, picture: np.ndarray, side: int) -> np.ndarray:
-        """A turned and flipped square; outside the picture it is reflected."""
+    def _crop(self, picture: np.ndarray, side: int, zoom: float = 1.0) -> np.ndarray:
+        """A turned and flipped square, ``zoom`` bins to a pixel; outside the picture it is reflected."""
         rng = self._rng
         angle = rng.uniform(0, 2 * np.pi)
         flip = rng.choice([-1.0, 1.0])
-        at = np.arange(side, dtype=np.float32) - (side - 1) / 2
+        at = (np.arange(side, dtype=np.float32) - (side - 1) / 2) / zoom
         y, x = at[:, None], flip * at[None, :]
-        reach = side / 2 * (abs(np.cos(angle)) + abs(np.sin(angle)))
+        reach = side / zoom / 2 * (abs(np.cos(angle)) + abs(np.sin(angle)))
         middle = [
             rng.uniform(reach, length - reach) if length > 2 * reach else length / 2 for length in picture.shape
         ]

@@ -60,7 +60,8 @@ def pretrain(
     """Train the config's network for its stride on simulated maps alone, for a given time.
 
     ``on_report`` gets a row of the loss curve every 200 steps, and a function that gives the weights as they are now. The
-    learning rate follows a cosine over the time, so a run repeats only roughly.
+    learning rate follows a cosine over the time, so a run repeats only roughly. ``start`` gives its weights where their
+    shapes fit: all of the same stride, all but the outermost layers of another one.
     """
     training, stride = config.training, config.sampling.stride
     side = side_bins // stride * stride
@@ -71,7 +72,9 @@ def pretrain(
         torch.manual_seed(config.seed)
         network = CDCIN(config.network, stride)
     if start is not None:
-        network.load_state_dict(dict(start.weights))
+        shapes = {name: weight.shape for name, weight in network.state_dict().items()}
+        fitting = {name: weight for name, weight in start.weights.items() if shapes.get(name) == weight.shape}
+        network.load_state_dict(fitting, strict=False)
     network.to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(network.parameters(), lr=training.learning_rate, betas=training.betas, fused=True)
     average = AveragedModel(network, avg_fn=partial(running_mean, decay=training.average), use_buffers=False)

@@ -250,7 +250,7 @@ class _Run:
             name: weight.detach().to("cpu", torch.float32).contiguous().clone()
             for name, weight in network.state_dict().items()
         }
-        run = self.config.changed(steps=max(self.step, 1), device=str(self.device))
+        run = self.config.changed(steps=self.step, device=str(self.device))
         return Trained(
             weights=weights, config=run, stride=self.stride, genes=tuple(sparse.gene for sparse in self.maps),
             steps=self.step, seconds=time.perf_counter() - self.began, device=label(self.device), held_out_mae=hidden,
