@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
+from .cli_benchmark import benchmark
 from .engine.config import PRESETS, GridConfig, RunConfig, SamplingConfig, TrainingConfig
 from .engine.errors import ConfigError, S2SSTError
 
@@ -163,8 +164,8 @@ def impute(
     pressed twice, it ends at once and nothing is written.
     """
     config = _run_config(locals())
-    slide, config = _open(bundle, map_file, config, bin_um, min_qv)
-    genes = _chosen_genes(slide, gene or [], genes_file, all_genes)
+    slide, config = open_slide(bundle, map_file, config, bin_um, min_qv)
+    genes = choose_genes(slide, gene or [], genes_file, all_genes)
     from .engine.region import read_regions
     from .engine.run import prepare
 
@@ -176,6 +177,8 @@ def _run_config(options: dict[str, Any]) -> RunConfig:
     """The run's settings, checked before anything is opened."""
     if options["seconds"] is not None and options["steps"] is not None:
         raise ConfigError("--seconds and --steps exclude each other; give one of them.")
+    if options["preset"] == "instant" and (options["seconds"] or options["steps"]):
+        raise ConfigError("The preset instant trains nothing, so it takes no --seconds or --steps; choose fast to train.")
     names = ("stride", "seconds", "steps", "device", "seed", "bin_um", "min_qv", "normalisation", "images")
     config = RunConfig.preset(options["preset"], **{name: options[name] for name in names})
     if options["images"] is not None and not options["images"].is_dir():
@@ -183,7 +186,7 @@ def _run_config(options: dict[str, Any]) -> RunConfig:
     return config
 
 
-def _open(
+def open_slide(
     bundle: Path | None, map_file: Path | None, config: RunConfig, bin_um: float | None, min_qv: float | None
 ) -> tuple[Any, RunConfig]:
     """The slide, and the config with the bin size of a map file, which has one of its own."""
@@ -199,11 +202,11 @@ def _open(
     if min_qv is not None:
         raise ConfigError("--min-qv can't be used with --map: a count cube has no single transcripts to choose from.")
     if bin_um is not None and bin_um != cube.bin_um:
-        raise ConfigError(f"{map_file} has bins of {cube.bin_um:g} um, not {bin_um:g}; leave --bin-um out with --map.")
+        raise ConfigError(f"{map_file} has bins of {cube.bin_um:g} um, not {bin_um:g}; leave --bin-um out.")
     return cube, config.changed(bin_um=cube.bin_um)
 
 
-def _chosen_genes(slide: Any, genes: list[str], genes_file: Path | None, all_genes: bool) -> list[str]:
+def choose_genes(slide: Any, genes: list[str], genes_file: Path | None, all_genes: bool) -> list[str]:
     """The genes asked for, each once, in the order given."""
     if all_genes:
         if genes or genes_file is not None:
@@ -262,6 +265,9 @@ def _run(name: str, job: Job, out: Path, command: str) -> int:
         say(results, f"  {name}")
     say(results, f"The picture: {next(path for path in paths if path.suffix == '.png')}")
     return INTERRUPTED if interrupt.pressed else 0
+
+
+app.command()(benchmark)
 
 
 @app.command()

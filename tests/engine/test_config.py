@@ -51,6 +51,9 @@ def test_a_config_can_t_be_changed_in_place():
         (dict(bin_um=-2), "grid.bin_um can't be -2"),
         (dict(device=3), "device can't be 3"),
         (dict(normalisation="log2"), "normalisation can't be 'log2'"),
+        (dict(seconds=float("inf")), "training.seconds can't be inf"),
+        (dict(betas=(1.0, 0.9)), "training.betas can't be 1.0"),
+        (dict(stride="wide"), "sampling.stride can't be 'wide'"),
     ],
 )
 def test_nonsense_is_refused_naming_the_setting_and_the_value(settings, words):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -100,3 +102,11 @@ def test_the_map_keeps_its_place_and_name(counts):
     imputed = impute(fit([sparse], RunConfig.preset("fast", steps=1, device="cpu", start_from="random")), sparse)
     assert (imputed.gene, imputed.bin_um, imputed.origin_um) == ("LTF", 16.0, (32.0, 48.0))
     assert imputed.normalisation.kind == "log1p"
+
+
+def test_a_model_from_a_machine_with_another_device_works_here(counts):
+    sparse = sample(GeneMap(counts))
+    config = RunConfig.preset("fast", steps=1, batch=1, image_batch=1, symmetries=1, device="cpu", start_from="random")
+    trained = fit([sparse], config)
+    moved = replace(trained, config=trained.config.changed(device="cuda:7"))
+    assert np.array_equal(impute(moved, sparse).values, impute(trained, sparse).values)

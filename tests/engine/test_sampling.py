@@ -74,3 +74,11 @@ def test_tissue_without_a_measured_bin_is_refused():
     tissue[1, 1] = True
     with pytest.raises(SamplingError, match="larger region"):
         sample(GeneMap(np.ones((20, 20)), tissue), 2)
+
+
+def test_a_thinned_map_is_in_the_normalised_space_of_the_one_it_comes_from():
+    totals = np.where(lattice((32, 32), 4), 10.0, 100.0)
+    sparse = sample(GeneMap(totals / 5, totals=totals), 2)
+    kind = "median-log1p"
+    assert np.array_equal(thin(sparse).normalised(kind), sparse.normalised(kind)[::2, ::2])
+    assert thin(thin(sparse)).normalisation(kind) == sparse.normalisation(kind)

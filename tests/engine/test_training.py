@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -195,3 +197,30 @@ def test_a_loss_that_is_no_number_ends_the_training_with_advice():
     huge = GeneMap(gene_map().values * 1e30, gene="HUGE")
     with pytest.raises(TrainingError, match="learning rate below"):
         fit([sample(huge)], quick(normalisation="none"))
+
+
+def test_nothing_told_after_a_stop_takes_it_back(monkeypatch):
+    monkeypatch.setattr("napari_s2sst.engine.training.EVENTS_PER_SECOND", 1e9)
+    told = iter([Command.STOP, Command.PREVIEW, Command.PREVIEW])
+    events, trained = run(
+        train([sample(gene_map())], quick(steps=30)), lambda event: None if isinstance(event, Started) else next(told, None)
+    )
+    assert any(isinstance(event, Validated) for event in events)
+    assert trained.steps == 1
+
+
+def test_slow_steps_do_not_outlast_the_time_limit(monkeypatch):
+    from napari_s2sst.engine import training
+
+    taken = training._Run._step
+    monkeypatch.setattr(training._Run, "_step", lambda self: time.sleep(0.4) or taken(self))
+    sparse = sample(gene_map())
+    trained = fit([sparse], quick(steps=None, seconds=1.0))
+    assert trained.steps < 4
+    monkeypatch.undo()
+    assert same_weights(trained, fit([sparse], quick(steps=trained.steps)))
+
+
+def test_the_papers_losses_work_without_co_training():
+    config = quick(image_batch=0, sparse_to_dense=True, steps=1)
+    assert "sparse_to_dense" in fit([sample(gene_map())], config).losses[0]

@@ -1,6 +1,7 @@
 """The dock in a real napari window, with real slides and real, short trainings."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QWidget
 
 from napari_s2sst.engine.maps import GeneMap
 from napari_s2sst.engine.xenium import open_xenium
+from napari_s2sst.plugin.layers import lattice_layer
 from napari_s2sst.plugin.session import State
 from napari_s2sst.plugin.window import WIDTH_PX
 
@@ -26,6 +28,18 @@ def buttons(dock) -> dict[str, bool]:
         "pause": panels.training.pause_button.isEnabled(), "stop": panels.training.stop_button.isEnabled(),
         "export": panels.result.export_button.isEnabled(),
     }  # fmt: skip
+
+
+@pytest.fixture
+def square(opened, qtbot):
+    """A chosen and counted region, 800 um wide."""
+    layer = opened.display.add_region_layer()
+    layer.add_polygons(np.array([[100, 100], [100, 900], [900, 900], [900, 100.0]]))
+    qtbot.waitUntil(lambda: "region" in opened.display.region_names() and not opened._notice.isActive())
+    whole = opened.session.gene_map.tissue.sum()
+    opened.panels.region.box.setCurrentIndex(opened.panels.region.box.findData("region"))
+    qtbot.waitUntil(lambda: opened.session.gene_map.tissue.sum() < whole and not opened.session.busy, timeout=20_000)
+    return layer
 
 
 # ---- opening
@@ -139,7 +153,70 @@ def test_a_drawn_region_restricts_the_tissue(opened, qtbot):
     assert (x0 + (columns + 0.5) * 20).max() <= 900
 
 
+def test_an_ellipse_is_a_region_and_not_its_box(opened):
+    layer = opened.display.add_region_layer()
+    layer.add(np.array([[100, 100], [100, 900], [500, 900], [500, 100.0]]), shape_type="ellipse")
+    (region,) = opened.display.regions(layer.name)
+    assert region.polygon.area == pytest.approx(np.pi * 200 * 400, rel=0.01)
+    assert region.polygon.bounds == pytest.approx((100, 100, 900, 500), abs=2)
+
+
+def test_a_renamed_region_is_not_taken_for_the_whole_slide(opened, square, qtbot):
+    square.name = "tumour"
+    opened.panels.sampling.bin_box.setValue(21)
+    qtbot.waitUntil(lambda: "'region'" in opened.session.message, timeout=20_000)
+    assert not opened.session.can_train
+
+
+def test_a_region_without_tissue_can_not_be_trained_on(opened, qtbot):
+    layer = opened.display.add_region_layer()
+    layer.add_polygons(np.array([[-500, -500], [-500, -400], [-400, -400]]))
+    qtbot.waitUntil(lambda: "region" in opened.display.region_names() and not opened._notice.isActive())
+    opened.panels.region.box.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: "No tissue" in opened.session.message, timeout=20_000)
+    assert not opened.session.can_train
+    opened.panels.region.box.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: opened.session.can_train, timeout=20_000)
+
+
+def test_a_region_deleted_while_training_is_gone_afterwards(opened, square, qtbot):
+    inside = opened.session.gene_map.tissue.sum()
+    opened.session.begin()
+    opened.viewer.layers.remove(square)
+    qtbot.waitUntil(lambda: opened.session.outdated, timeout=5_000)
+    qtbot.wait(400)
+    assert opened.session.gene_map.tissue.sum() == inside
+    opened.session.end()
+    assert not opened.session.can_train
+    qtbot.waitUntil(lambda: opened.session.can_train, timeout=20_000)
+    assert opened.session.gene_map.tissue.sum() > inside
+
+
+def test_layers_that_are_gone_are_forgotten(opened):
+    before = len(opened.display._own)
+    for _ in range(5):
+        opened.viewer.layers.remove(opened.display._add(lattice_layer(opened.session.gene_map, 2)))
+    assert len(opened.display._own) <= before + 1
+
+
+def test_a_layer_that_can_not_be_added_does_not_hold_up_the_next(opened):
+    with pytest.raises(ValueError, match="broken"):
+        opened.display._do(partial(int, "broken"))
+    opened.display.show_lattice(None, 2)
+    assert not opened.display.busy
+    assert "lattice (measured bins)" not in names(opened)
+
+
 # ---- training
+
+
+def test_train_clicked_right_after_typing_bins_waits_for_their_counts(opened, qtbot):
+    """The box tells its value only when the click on Train takes the focus away."""
+    opened.panels.sampling.bin_box.setValue(40)
+    opened.panels.training.train_button.click()
+    assert not opened.runner.active
+    qtbot.waitUntil(lambda: opened.session.can_train, timeout=20_000)
+    assert opened.session.gene_map.bin_um == opened.session.config.grid.bin_um == 40
 
 
 def test_training_adds_new_layers_and_scores(trained):

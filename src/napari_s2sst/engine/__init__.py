@@ -11,6 +11,7 @@ transcripts     one streaming pass over a transcript table
 morphology      stains as lazily read image pyramids
 xenium          open a Xenium folder of any version
 count_cube      the same from a .npz of counts
+colour          stains -> their brightness per bin
 sample_tissue   a simulated section: where gland, tumour, stroma, fat lie
 sample_cells    its cells and their transcripts
 sample_stains   its pictures
@@ -37,7 +38,10 @@ objective       a batch of patches -> the terms of the loss
 training        the training, as a generator of events
 pretraining     the weights that come with the program, from simulated maps
 metrics         MAE, PCC, SSIM, error map
+limit           the information limit: what neighbours can tell at all; looks at the truth
 figure          one gene's maps, for print
 export          OME-TIFF, AnnData, CSV
 run             a whole run: slide -> maps -> training -> imputed maps, scores, files
+peak_memory     what a piece of work took
+benchmark       all methods on the same sparse input
 """

@@ -14,17 +14,24 @@ from scipy.interpolate import RegularGridInterpolator
 from scipy.spatial import cKDTree
 
 from .errors import ConfigError
-from .kriging import kriging
+from .kriging import covariance_of, expected_error, kriging
 from .maps import GeneMap, NormalisationKind, SparseMap
 from .measured_bins import Problem, problem_of
-from .tesla import tesla
+from .neighbourhoods import Weights
+from .tesla import tesla, tesla_with_image
 from .thin_plate import thin_plate
 
 NEIGHBOURS = 10
 """Of inverse distance weighting, as in TESLA (Hu et al. 2023)."""
 
-WIDTHS = (0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.2, 4.0)
-"""Candidate widths of the Gaussian kernel, in lattice pitches over 2: 1.6 is 1.6 bins at stride 2."""
+WIDTHS = (0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.25, 1.6, 2.0)
+"""Candidate widths of the Gaussian kernel, in lattice pitches."""
+
+BELL_NEIGHBOURS = 120
+"""Measured bins looked at when its width is chosen; all that the widest kernel weighs."""
+
+TRUNCATE = 6.0
+"""Widths after which the kernel is 0; a narrow one must still reach the nearest measured bin."""
 
 
 def _nearest(problem: Problem) -> np.ndarray:
@@ -56,31 +63,30 @@ def _inverse_distance(problem: Problem) -> np.ndarray:
     return (problem.known[index] * weight).sum(1) / weight.sum(1)
 
 
-def _smooth_lattice(values: np.ndarray, measured: np.ndarray, width: float, out: float = 0.0) -> np.ndarray:
-    """Normalised Gaussian smoothing of the lattice; ``out`` takes that much of the bin itself out again."""
-    weight = ndimage.gaussian_filter(measured.astype(np.float64), width, mode="constant")
-    total = ndimage.gaussian_filter(np.where(measured, values, 0).astype(np.float64), width, mode="constant")
-    return (total - out * values) / np.maximum(weight - out, 1e-12)
-
-
 def _gaussian(problem: Problem) -> np.ndarray:
-    """Nadaraya-Watson smoothing; the width is the one that best predicts measured bins from the others."""
-    sparse, lattice = problem.sparse, problem.lattice
-    inside = sparse.measured
-    spike = np.zeros((41, 41))
-    spike[20, 20] = 1
-    best_error, best = np.inf, WIDTHS[0]
-    for width in WIDTHS:
-        own = ndimage.gaussian_filter(spike, width / 2, mode="constant")[20, 20]
-        guess = _smooth_lattice(lattice, inside, width / 2, out=own)
-        error = np.mean((guess - lattice)[inside] ** 2)
-        if error < best_error:
-            best_error, best = error, width
-    sigma = best * sparse.stride / 2
-    full = np.zeros(sparse.shape)
-    full[sparse.lattice_mask()] = problem.known
-    smooth = _smooth_lattice(full, sparse.lattice_mask(), sigma)
-    return smooth[tuple(problem.wanted_at.T)]
+    """Nadaraya-Watson smoothing; the width is the one that the measured bins' covariance expects to do best."""
+    sparse = problem.sparse
+    covariance = covariance_of(problem)
+    pitches = min(WIDTHS, key=lambda width: expected_error(covariance, _bell(width), sparse.stride, BELL_NEIGHBOURS))
+    sigma = pitches * sparse.stride
+    values, measured = np.zeros(sparse.shape), sparse.lattice_mask()
+    values[measured] = problem.known
+    weight, total = (ndimage.gaussian_filter(part, sigma, mode="constant", truncate=TRUNCATE)
+                     for part in (measured.astype(np.float64), values))  # fmt: skip
+    smooth = total / np.maximum(weight, 1e-300)
+    # Where no measured bin is within reach of the kernel, the nearest one is all there is.
+    smooth = np.where(weight > 1e-12, smooth, np.nan)[tuple(problem.wanted_at.T)]
+    return np.where(np.isnan(smooth), _nearest(problem), smooth)
+
+
+def _bell(width: float) -> Weights:
+    """Gaussian weights of that width in pitches."""
+
+    def weights_of(offsets: np.ndarray, used: np.ndarray) -> np.ndarray:
+        weights = used * np.exp(-(offsets**2).sum(-1) / (2 * width**2))
+        return weights / weights.sum(1, keepdims=True)
+
+    return weights_of
 
 
 METHODS: dict[str, Callable[[Problem], np.ndarray]] = {
@@ -90,14 +96,15 @@ METHODS: dict[str, Callable[[Problem], np.ndarray]] = {
     "inverse distance": _inverse_distance,
     "Gaussian": _gaussian,
     "kriging": kriging,
-}
-"""Shown in the window and in every table of scores: under a second for a map of 182 x 513 bins."""
-
-BENCHMARK_METHODS: dict[str, Callable[[Problem], np.ndarray]] = {
     "thin plate": thin_plate,
     "TESLA": tesla,
 }
-"""Only in the benchmark: slower, or in need of the morphology image to be more than another method's twin."""
+"""Shown in the window and in every table of scores: each under a second for a map of 182 x 513 bins."""
+
+BENCHMARK_METHODS: dict[str, Callable[[Problem], np.ndarray]] = {
+    "TESLA with image": tesla_with_image,
+}
+"""Only in the benchmark: slow, or in need of something that not every slide has."""
 
 
 def interpolate(
@@ -109,12 +116,16 @@ def interpolate(
 ) -> GeneMap:
     """A classical method's map of the whole tissue, in the normalised space; 0 outside the tissue.
 
-    ``colour`` (rows, columns, channels) is the morphology image per bin; TESLA alone looks at it.
-    Raises :class:`ConfigError` on an unknown method or a colour map of another grid.
+    ``colour`` (rows, columns, channels) is the morphology image per bin; only "TESLA with image" needs it.
+    Raises :class:`ConfigError` on an unknown method, or a colour map that is missing or of another grid.
     """
     every = METHODS | BENCHMARK_METHODS
     if method not in every:
         raise ConfigError(f"There is no method {method!r}. Choose one of {', '.join(every)}.")
+    if method == "TESLA with image" and colour is None:
+        raise ConfigError(
+            f"The method {method!r} needs the morphology image as a colour map; give one, or choose 'TESLA'."
+        )
     if colour is not None and (colour.ndim != 3 or colour.shape[:2] != sparse.shape):
         raise ConfigError(
             f"The colour map has the shape {colour.shape}, the map {sparse.shape[0]} x {sparse.shape[1]} bins; "

@@ -14,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 PRESETS = ("instant", "fast", "balanced", "paper")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class GridConfig(_Part):
@@ -95,7 +96,7 @@ class TrainingConfig(_Part):
     """The rate over the steps."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Steps of a linear rise at the beginning."""
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     """Adam's betas."""
     slide_weight: Annotated[float, Field(ge=0)] = 10.0
     """Weight of the slide's loss against the pictures', lambda in the paper."""
@@ -103,7 +104,7 @@ class TrainingConfig(_Part):
     """The loss of eq. 4 beside that of eq. 3. Data consistency makes it nearly free, and it costs most of the time."""
     held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Share of measured bins never used as a target, to see how well the network does and to choose what it is mixed with."""
-    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    average: Decay = 0.0
     """Decay of a running mean of the weights; 0 uses the last ones."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """Arithmetic of the network; auto takes bfloat16 where the hardware multiplies it."""
@@ -124,7 +125,8 @@ class ImputationConfig(_Part):
     """Where a distribution is predicted, the map is this share of its mean and the rest of its median. The median has the
     lower absolute error, the mean the higher correlation and structural similarity."""
     classical_share: Fraction = 0.0
-    """Share of the bilinear estimate in the map. A network that learnt on a wider lattice trusts near bins too little."""
+    """Share of the classical estimate in the map, half bilinear and half Gaussian. A network that learnt on a wider lattice
+    trusts near bins too little."""
     restore_measured: bool = True
     """Put the measured bins back exactly, as the last step."""
 
@@ -162,9 +164,10 @@ class RunConfig(_Part):
                 continue
             place = self._place_of(key)
             (data if place is None else data[place])[key] = value
+        stride = self.parsed(data).sampling.stride
         if settings.get("stride") is not None and self.network.layout == "lattice":
             # The network works on the lattice: keep the number of measured bins it sees, not the size of the patch.
-            bins = round(self.training.patch_bins / self.sampling.stride * data["sampling"]["stride"])
+            bins = round(self.training.patch_bins / self.sampling.stride * stride)
             for part, name in (("training", "patch_bins"), ("imputation", "tile_bins")):
                 if settings.get(name) is None:
                     data[part][name] = bins
@@ -202,7 +205,7 @@ _SMALL = NetworkConfig(
 """About 420,000 weights on the lattice. Without attention, which on a processor costs four times what the rest does,
 two cores see enough patches in a minute or two."""
 
-_MIXED = ImputationConfig(overlap="hann", symmetries=8, mean_share=0.5, classical_share=0.2)
+_MIXED = ImputationConfig(overlap="hann", symmetries=8, mean_share=0.5, classical_share=0.3)
 
 _REFINING = dict(
     patch_bins=64, batch=8, image_batch=8, image_style="counts", learning_rate=5e-4, schedule="cosine", warmup_steps=20,

@@ -19,6 +19,11 @@ class Command(Enum):
     """Answer with a :class:`Previewed` as soon as the present step is done."""
 
 
+def last_command(before: Command | None, told: Command | None) -> Command | None:
+    """What holds after one more event; nothing that is told later takes back a STOP."""
+    return before if before is Command.STOP else told
+
+
 @dataclass(frozen=True)
 class Started:
     """The first event. Commands may be sent from here on."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from .baselines import interpolate
 from .config import ImputationConfig
 from .device import arithmetic, choose_device, leaving_a_core_free
+from .errors import ConfigError
 from .maps import GeneMap, NormalisationKind, SparseMap
 from .network import CDCIN
 from .patches import VALUE_SCALE
@@ -28,6 +29,10 @@ UNIFORM_STEPS = 8
 
 TILES_AT_ONCE = 16
 
+MIXED_IN = ("bilinear", "Gaussian")
+"""The classical methods that may be mixed in, in equal parts: the first is best where structure is sharp, the other where
+counts are few."""
+
 SPREAD_TO_INTERVAL = 1.645
 """Half width of a normal distribution's 90 % interval in standard deviations."""
 
@@ -38,12 +43,20 @@ def impute(trained: Trained, sparse: SparseMap, *, device: str | None = None) ->
     ``uncertainty`` is the half width of the predicted 90 % interval where the network predicts one; else the spread
     over the eight turns and flips of the lattice, which tells how sure the network is of itself and no more.
     """
-    place = choose_device(device or trained.config.device)
+    place = choose_device(device) if device else _device_of(trained)
     with leaving_a_core_free():
         return impute_with(
             trained.network(place), sparse, trained.config.imputation, kind=trained.config.grid.normalisation,
             precision=trained.config.training.precision, calibration=trained.calibration,
         )  # fmt: skip
+
+
+def _device_of(trained: Trained) -> torch.device:
+    """The one it was trained on; the best one here for a model that comes from another machine."""
+    try:
+        return choose_device(trained.config.device)
+    except ConfigError:
+        return choose_device()
 
 
 def impute_with(
@@ -68,7 +81,8 @@ def impute_with(
         half = SPREAD_TO_INTERVAL * estimates[:, 0].std(0)
         lower, upper = value - half, value + half
     if config.classical_share:
-        value = value + config.classical_share * (interpolate(sparse, "bilinear", kind).values - value)
+        classical = sum(interpolate(sparse, method, kind).values for method in MIXED_IN) / len(MIXED_IN)
+        value = value + config.classical_share * (classical - value)
     lower, upper = (value + stretch * part for part in (np.minimum(lower - value, 0), np.maximum(upper - value, 0)))
     value, lower, upper = (np.where(sparse.tissue, part, np.float32(0)) for part in (value, lower, upper))
     if config.restore_measured:

@@ -130,6 +130,8 @@ class SparseMap:
     origin_um: tuple[float, float] = (0.0, 0.0)
     totals: np.ndarray | None = field(default=None)
     """(lattice rows, lattice columns) total counts of all genes at the measured bins."""
+    median_total: float | None = None
+    """Of the map that this one was thinned from: both must be in one normalised space to be compared. None: its own."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", _readonly(self.values, np.float32))
@@ -158,6 +160,8 @@ class SparseMap:
                 f"The normalisation 'median-log1p' needs the total count of every bin, and map {self.gene!r} has none. "
                 "Choose 'log1p', or give GeneMap(totals=...)."
             )
+        if self.median_total is not None:
+            return Normalisation(kind, self.median_total)
         totals = self.totals[self.measured & (self.totals > 0)]
         return Normalisation(kind, float(np.median(totals)) if totals.size else 1.0)
 

@@ -28,6 +28,8 @@ class Problem:
     """(m, 2) tissue bins."""
     colour: np.ndarray | None = None
     """(rows, columns, channels) of the morphology image, known at every bin; None where there is no image."""
+    counting_noise: float | None = None
+    """Variance that counting alone gives a measured bin's value; None where the values are no counts."""
 
     def on_lattice(self, at: np.ndarray) -> np.ndarray:
         """Bins of the full grid -> fractional lattice positions, kept within the lattice."""
@@ -45,7 +47,19 @@ def problem_of(sparse: SparseMap, normalisation: NormalisationKind, colour: np.n
         known=lattice[sparse.measured].astype(np.float64),
         wanted_at=np.argwhere(sparse.tissue),
         colour=colour,
+        counting_noise=_counting_noise(sparse, normalisation),
     )
+
+
+def _counting_noise(sparse: SparseMap, kind: NormalisationKind) -> float | None:
+    """Mean over the measured bins of Var[log(1 + s N)] ~ s^2 N / (1 + s N)^2, N Poisson, s the bin's scale."""
+    if kind == "none":
+        return None
+    counts = sparse.values[sparse.measured].astype(np.float64)
+    scale = np.ones_like(counts)
+    if kind == "median-log1p":
+        scale = sparse.normalisation(kind).median_total / np.maximum(sparse.totals[sparse.measured], 1)
+    return float(np.mean(scale**2 * counts / (1 + scale * counts) ** 2))
 
 
 def _filled(lattice: np.ndarray, measured: np.ndarray) -> np.ndarray:

@@ -44,11 +44,10 @@ class _Group:
 class Neighbourhoods:
     """The nearest measured bins of some bins of the full grid: at most ``count`` of them, in whole rings.
 
-    A ring of equally near bins is taken whole or not at all, so that turning the slide turns the result. With
-    ``leave_out`` a measured bin is no neighbour of itself.
+    A ring of equally near bins is taken whole or not at all, so that turning the slide turns the result.
     """
 
-    def __init__(self, problem: Problem, wanted_at: np.ndarray, count: int, *, leave_out: bool = False) -> None:
+    def __init__(self, problem: Problem, wanted_at: np.ndarray, count: int) -> None:
         self.problem = problem
         self.size = len(wanted_at)
         sparse = problem.sparse
@@ -60,7 +59,7 @@ class Neighbourhoods:
         left = np.ones(self.size, bool)
         for kind in np.unique(phase, axis=0):
             rows = np.flatnonzero((phase == kind).all(1))
-            places = _rings(kind, sparse.stride, count, leave_out)
+            places = rings(kind, sparse.stride, count)
             neighbours = self._look_up(cell[rows], places)
             complete = (neighbours >= 0).all(1)
             left[rows[complete]] = False
@@ -70,7 +69,7 @@ class Neighbourhoods:
                 np.zeros(int(complete.sum()), int),
             ))  # fmt: skip
         if left.any():
-            self._groups.append(self._irregular(np.flatnonzero(left), wanted_at, count, leave_out))
+            self._groups.append(self._irregular(np.flatnonzero(left), wanted_at, count))
 
     def predict(self, weights_of: Weights) -> np.ndarray:
         """(wanted bins,) weighted sums of the neighbours' values."""
@@ -92,15 +91,13 @@ class Neighbourhoods:
         at = np.clip(at, 0, shape - 1)
         return np.where(inside, self._index[at[..., 0], at[..., 1]], -1)
 
-    def _irregular(self, rows: np.ndarray, wanted_at: np.ndarray, count: int, leave_out: bool) -> _Group:
+    def _irregular(self, rows: np.ndarray, wanted_at: np.ndarray, count: int) -> _Group:
         known_at, wanted = self.problem.known_at, wanted_at[rows]
-        most = min(count + 1 + leave_out, len(known_at))
+        most = min(count + 1, len(known_at))
         distance, near = cKDTree(known_at).query(wanted, k=most)
         distance, near = distance.reshape(-1, most), near.reshape(-1, most)
-        beyond = np.full(len(rows), np.inf) if most < count + 1 + leave_out else distance[:, -1]
+        beyond = np.full(len(rows), np.inf) if most < count + 1 else distance[:, -1]
         used = distance < beyond[:, None]
-        if leave_out:
-            used &= (distance > 0) | (len(known_at) == 1)
         offsets = known_at[near] - wanted[:, None]
         reach = int(np.abs(offsets).max()) + 1
         key = np.where(used, offsets[..., 0] * 2 * reach + offsets[..., 1], 4 * reach * reach)
@@ -111,7 +108,9 @@ class Neighbourhoods:
         return _Group(rows, near, offsets, used[first], pattern.reshape(-1))
 
 
-def solve(kernel: np.ndarray, towards: np.ndarray, drift: np.ndarray, drift_here: np.ndarray, used: np.ndarray) -> np.ndarray:
+def solve(
+    kernel: np.ndarray, towards: np.ndarray, drift: np.ndarray, drift_here: np.ndarray, used: np.ndarray
+) -> np.ndarray:
     """Weights that predict best under a covariance and are exact for a drift: [[K, F], [F', 0]] [w, m] = [k, f].
 
     ``kernel`` (patterns, n, n), ``towards`` (patterns, n) of the neighbours and the wanted bin, ``drift``
@@ -151,13 +150,11 @@ def _trusted(weights: np.ndarray, offsets: np.ndarray, used: np.ndarray) -> np.n
     return np.where(good[:, None], weights, simple / simple.sum(1, keepdims=True))
 
 
-def _rings(phase: np.ndarray, stride: int, count: int, leave_out: bool) -> np.ndarray:
+def rings(phase: np.ndarray, stride: int, count: int) -> np.ndarray:
     """(n, 2) lattice places nearest to a bin of that phase in cell (0, 0), in whole rings, at most ``count``."""
     side = int(np.ceil(np.sqrt(count))) + 2
     places = np.stack(np.meshgrid(*[np.arange(-side, side + 1)] * 2, indexing="ij"), -1).reshape(-1, 2)
     squared = ((places * stride - phase) ** 2).sum(1)
-    if leave_out:
-        places, squared = places[squared > 0], squared[squared > 0]
     order = np.argsort(squared, kind="stable")
     return places[order[: count + 1]][squared[order[: count + 1]] < squared[order[count]]]
 

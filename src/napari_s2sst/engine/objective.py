@@ -31,7 +31,7 @@ class Objective:
         weight, stride = self._training.slide_weight, self._stride
         batch = len(slide.values)
         dense = self._picture_patches() if self._pictures else slide.values[:0]  # X_h of the pictures, if asked for
-        medium = dense[:, :, ::stride, ::stride] if self._training.sparse_to_dense else dense
+        medium = dense[:, :, ::stride, ::stride] if self._pictures and self._training.sparse_to_dense else dense
         terms: Terms = {}
 
         # Eqs 1, 3, 6, 8: from the sparser lattice to the sparse one.

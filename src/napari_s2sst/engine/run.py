@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .config import RunConfig
 from .errors import RegionError, SamplingError
+from .grid import Grid
 from .maps import GeneMap, SparseMap
 from .region import Region, restrict
 from .sampling import check_lattice, refine, sample
@@ -109,7 +110,7 @@ def check_sampling(slide: Slide, config: RunConfig) -> None:
     if extent is None:
         return
     y0, x0, y1, x1 = extent
-    shape = tuple(max(1, int(side / config.grid.bin_um) + 1) for side in (y1 - y0, x1 - x0))
+    shape = Grid.over(extent, config.grid.bin_um).shape
     if min(shape) < 2:
         raise SamplingError(
             f"Bins of {config.grid.bin_um:g} um leave only {shape[0]} x {shape[1]} of them on a slide of "

@@ -92,6 +92,7 @@ def thin(sparse: SparseMap) -> SparseMap:
         bin_um=sparse.bin_um * sparse.stride,
         origin_um=sparse.origin_um,
         totals=None if sparse.totals is None else sparse.totals[take],
+        median_total=None if sparse.totals is None else sparse.normalisation("median-log1p").median_total,
     )
 
 

@@ -22,12 +22,18 @@ NEAREST = 0.1
 
 
 def tesla(problem: Problem) -> np.ndarray:
-    """(wanted bins,) inverse squared distance over the nearest bins in position and, where there is an image, colour."""
-    known_at, wanted_at = problem.known_at.astype(np.float64), problem.wanted_at.astype(np.float64)
-    if problem.colour is not None:
-        depth = _depth(problem.colour, problem.sparse.tissue)
-        known_at = np.column_stack([known_at, depth[tuple(problem.known_at.T)]])
-        wanted_at = np.column_stack([wanted_at, depth[tuple(problem.wanted_at.T)]])
+    """(wanted bins,) inverse squared distance over the nearest measured bins, without an image."""
+    return _weighted(problem, problem.known_at, problem.wanted_at)
+
+
+def tesla_with_image(problem: Problem) -> np.ndarray:
+    """(wanted bins,) the same with the image's colour as a third dimension; ``problem.colour`` must be there."""
+    depth = _depth(problem.colour, problem.sparse.tissue)
+    known_at, wanted_at = (np.column_stack([at, depth[tuple(at.T)]]) for at in (problem.known_at, problem.wanted_at))
+    return _weighted(problem, known_at, wanted_at)
+
+
+def _weighted(problem: Problem, known_at: np.ndarray, wanted_at: np.ndarray) -> np.ndarray:
     count = min(NEIGHBOURS, len(problem.known))
     distance, index = cKDTree(known_at).query(wanted_at, k=count)
     distance, index = distance.reshape(-1, count) + NEAREST, index.reshape(-1, count)

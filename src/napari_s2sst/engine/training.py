@@ -21,7 +21,7 @@ from .checkpoint import load_model, shipped_model
 from .config import RunConfig
 from .device import arithmetic, choose_device, label, leaving_a_core_free, resolve_precision
 from .errors import TrainingError
-from .events import Command, Event, Finished, Previewed, Started, Stepped, Validated
+from .events import Command, Event, Finished, Previewed, Started, Stepped, Validated, last_command
 from .imputation import impute_with
 from .maps import SparseMap
 from .network import CDCIN, parameters
@@ -136,21 +136,20 @@ class _Run:
             began = time.perf_counter()
             since.append(self._step())
             durations.append(time.perf_counter() - began)
-            if self.steps is None and self.step >= TIMED_STEPS:
+            if self.steps is None:
                 self.steps = self._steps_for(self.training.seconds, durations)
             now = time.perf_counter()
             if now - last_event >= 1 / EVENTS_PER_SECOND or self.step == self.steps:
                 command = yield self._stepped(since, durations)
                 since, last_event = [], time.perf_counter()
             if self.held_out and self.steps and self._validation_due():
-                command = (yield self._validate()) or command
+                command = last_command(command, (yield self._validate()) or command)
             due = self.preview_every_s is not None and time.perf_counter() - last_preview >= self.preview_every_s
             if command is Command.PREVIEW or due:
                 began = time.perf_counter()
                 preview = self._preview()
                 cost = time.perf_counter() - began
-                stop = command if command is Command.STOP else None  # told just before; a preview must not lose it
-                command = (yield Previewed(self.step, preview)) or stop
+                command = last_command(command, (yield Previewed(self.step, preview)))
                 # Never more than a fifth of the time, however large the map.
                 last_preview = time.perf_counter() + max(0.0, 4 * cost - (self.preview_every_s or 0))
         trained = self._trained(classical)
@@ -200,10 +199,14 @@ class _Run:
             return self.training.epochs * self.patches.steps_per_epoch(self.training.batch)
         raise TrainingError("Training needs an end: give a number of steps, a time in seconds, or epochs.")
 
-    def _steps_for(self, seconds: float, durations: list[float]) -> int:
-        a_step = float(np.median(durations[WARMING_STEPS:]))
-        spent = sum(durations)
-        return self.step + max(0, int((TIME_FOR_STEPS * seconds - spent) / a_step))
+    def _steps_for(self, seconds: float, durations: list[float]) -> int | None:
+        """Steps that fit the time limit; None until enough were timed, unless they have used it up."""
+        left = TIME_FOR_STEPS * seconds - sum(durations)
+        if left <= 0:
+            return self.step
+        if self.step < TIMED_STEPS:
+            return None
+        return self.step + int(left / float(np.median(durations[WARMING_STEPS:])))
 
     def _stepped(self, since: list[dict[str, float]], durations: list[float]) -> Stepped:
         mean = {name: float(np.mean([terms[name] for terms in since])) for name in since[0]}

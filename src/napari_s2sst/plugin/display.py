@@ -18,6 +18,7 @@ from napari.layers import Layer, Shapes
 from qtpy.QtCore import QObject, QTimer
 
 from ..engine.config import RunConfig
+from ..engine.errors import RegionError
 from ..engine.maps import GeneMap, SparseMap
 from ..engine.region import Region
 from . import layers
@@ -141,13 +142,19 @@ class Display(QObject):
         return [layer.name for layer in self.viewer.layers if isinstance(layer, Shapes)]
 
     def regions(self, name: str) -> tuple[Region, ...]:
-        """The polygons of a shapes layer, in um; empty when there is no such layer or shape."""
+        """The polygons of a shapes layer, in um; empty without a name or shapes. Raises RegionError when the layer is gone."""
         from shapely.geometry import Polygon
 
         layer = next((each for each in self.viewer.layers if each.name == name and isinstance(each, Shapes)), None)
         if layer is None:
+            if name:
+                raise RegionError(f"There is no layer {name!r} with a region any more. Choose the region again.")
             return ()
-        outlines = [np.array([layer.data_to_world(point) for point in shape])[:, -2:] for shape in layer.data]
+        shapes = [
+            _ellipse(corners) if kind == "ellipse" else corners
+            for corners, kind in zip(layer.data, layer.shape_type, strict=True)
+        ]
+        outlines = [np.array([layer.data_to_world(point) for point in shape])[:, -2:] for shape in shapes]
         return tuple(
             Region(f"{name} {number}", Polygon(outline[:, ::-1]).buffer(0))
             for number, outline in enumerate(outlines, start=1)
@@ -172,7 +179,11 @@ class Display(QObject):
 
     def _next(self) -> None:
         if self._later:
-            self._later[0]()
+            try:
+                self._later[0]()
+            except BaseException:
+                self.forget()  # or all that comes later would wait for it for ever
+                raise
         if self._later:  # the step itself may have forgotten all
             self._later.popleft()
         if self._later:
@@ -196,8 +207,16 @@ class Display(QObject):
 
     def _add(self, data: layers.LayerData) -> Layer:
         layer = self.viewer.add_layer(Layer.create(*data))
-        self._own.append(layer)
+        self._own = [each for each in self._own if each in self.viewer.layers] + [layer]
         return layer
+
+
+def _ellipse(corners: np.ndarray, points: int = 64) -> np.ndarray:
+    """(points, 2 or more) outline of the ellipse whose box has these four corners, in their order."""
+    middle = corners.mean(axis=0)
+    along, across = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+    angle = np.linspace(0, 2 * np.pi, points, endpoint=False)[:, None]
+    return middle + np.cos(angle) * along + np.sin(angle) * across
 
 
 def _RUN_NAME(gene: str) -> re.Pattern:

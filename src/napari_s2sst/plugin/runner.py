@@ -38,11 +38,8 @@ class Runner(QObject):
         self.request, self.sparse = request, sparse
         self.session.begin()
         worker = self._worker = RunWorker(request)
-        worker.yielded.connect(self._told)
-        worker.returned.connect(self._returned)
-        worker.errored.connect(self._failed)
-        worker.paused.connect(self._paused)
-        worker.resumed.connect(self._resumed)
+        for signal, slot in self._connections(worker):
+            signal.connect(slot)
         worker.start()
 
     def stop(self) -> None:
@@ -59,9 +56,20 @@ class Runner(QObject):
         """End a run and forget it."""
         worker, self._worker = self._worker, None
         if worker is not None:
+            for signal, slot in self._connections(worker):
+                signal.disconnect(slot)  # its thread goes on until its next event, and the next run may begin before
             worker.quit()
             worker.resume()
             self.session.end()
+
+    def _connections(self, worker: RunWorker) -> tuple:
+        return (
+            (worker.yielded, self._told),
+            (worker.returned, self._returned),
+            (worker.errored, self._failed),
+            (worker.paused, self._paused),
+            (worker.resumed, self._resumed),
+        )
 
     def _told(self, event: Any) -> None:
         if self._worker is None:
@@ -83,8 +91,12 @@ class Runner(QObject):
             self.failed.emit(sentence(error))
 
     def _paused(self) -> None:
-        if self._worker is not None and self.session.state is State.TRAINING:
+        if self._worker is None:
+            return
+        if self.session.state is State.TRAINING:
             self.session.state = State.PAUSED
+        else:  # asked for before Stop, or before the training ended: nobody could wake it any more
+            self._worker.resume()
 
     def _resumed(self) -> None:
         if self._worker is not None and self.session.state is State.PAUSED:

@@ -77,6 +77,8 @@ class Session:
     gene_map: GeneMap | None = None
     """Counts of the gene at the chosen bin size, restricted to the region; None while they are being counted."""
     sampling: Sampling = field(default_factory=Sampling)
+    outdated: bool = False
+    """Bins or region were changed since :attr:`gene_map` was counted, so a run on it would not be what the window says."""
     training: RunConfig = field(default_factory=lambda: RunConfig.preset("fast"))
     """The settings of the training panel; :attr:`config` is the whole of it."""
     state: State = State.EMPTY
@@ -112,7 +114,7 @@ class Session:
 
     @property
     def can_train(self) -> bool:
-        return self.state is State.READY and self.gene_map is not None and not self.busy
+        return self.state is State.READY and self.gene_map is not None and not self.outdated and not self.busy
 
     @property
     def can_pause(self) -> bool:
@@ -129,7 +131,7 @@ class Session:
 
     def open(self, bundle: Any) -> None:
         """Another slide: everything of the last one goes."""
-        self.gene, self.gene_map, self.result = "", None, None
+        self.gene, self.gene_map, self.result, self.outdated = "", None, None, False
         self.clear_run()
         self.bundle = bundle
         self.state = State.EMPTY if bundle is None else State.READY

@@ -25,8 +25,9 @@ from ..engine.events import Stepped
 from .theme import LABEL_PX
 
 PRESET_HELP = {
-    "fast": "a small network; a useful map in two minutes on a laptop",
-    "balanced": "a larger network; ten minutes",
+    "instant": "no training: the weights that come with the program, in a second",
+    "fast": "refines those weights on this slide for two minutes",
+    "balanced": "the same for ten minutes",
     "paper": "the published network and training; hours on a GPU",
 }
 TIMES_S = (30, 60, 120, 300, 600, 1800, 3600, 4 * 3600)
@@ -46,6 +47,7 @@ class TrainingPanel(QWidget):
         self.preset_box = QComboBox()
         for name in PRESETS:
             self.preset_box.addItem(name.capitalize(), name)
+        self.preset_box.setCurrentIndex(self.preset_box.findData("fast"))
         self.preset_box.setToolTip("\n".join(f"{name.capitalize()}: {PRESET_HELP.get(name, '')}" for name in PRESETS))
         self.time_box = QComboBox()
         self.time_box.setToolTip("How long to train. Stop ends it earlier and keeps what was learnt.")
@@ -151,7 +153,7 @@ class TrainingPanel(QWidget):
             steps=steps, normalisation=self.normalisation_box.currentData(),
         )  # fmt: skip
         training = config.training.model_dump() | {"seconds": seconds}
-        if seconds is None and steps is None and config.training.epochs is None:
+        if seconds is None and config.training.steps is None and config.training.epochs is None:
             training["epochs"] = RunConfig().training.epochs
         return config.model_copy(update={"training": TrainingConfig(**training)})
 
@@ -183,6 +185,7 @@ class TrainingPanel(QWidget):
             self.preset_box, self.time_box, self.device_box, self.seed_box, self.steps_box, self.normalisation_box,
         ):  # fmt: skip
             box.setEnabled(settings)
+        self._follow_preset()
         self.train_button.setEnabled(train)
         self.pause_button.setEnabled(pause)
         self.pause_button.setText("Go on" if paused else "Pause")
@@ -218,8 +221,15 @@ class TrainingPanel(QWidget):
         self._set_time(RunConfig.preset(self.preset_box.currentData()).training.seconds)
         self._changed()
 
+    def _follow_preset(self) -> None:
+        """What trains nothing needs no time."""
+        trains, able = self.preset_box.currentData() != "instant", self.preset_box.isEnabled()
+        self.steps_box.setEnabled(trains and able)
+        self.time_box.setEnabled(trains and able and self.steps_box.value() == 0)
+        self.train_button.setText("Train" if trains else "Impute")
+
     def _changed(self) -> None:
-        self.time_box.setEnabled(self.steps_box.value() == 0 and self.steps_box.isEnabled())
+        self._follow_preset()
         self.valueChanged.emit(self.value())
 
 

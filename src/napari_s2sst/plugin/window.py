@@ -144,6 +144,8 @@ class ImputationWidget(DockedWidget):
 
     def _count(self) -> None:
         session = self.session
+        if session.running:
+            self._settle.start()  # a region was redrawn or deleted meanwhile: counted when the run is over
         if session.bundle is None or not session.gene or session.running:
             return
         try:
@@ -160,6 +162,7 @@ class ImputationWidget(DockedWidget):
             return
         self.session.message = ""
         self.session.gene_map = gene_map
+        self.session.outdated = self._settle.isActive()
         self.panels.slide.setValue(gene_map.gene)
         self.display.show_counts(gene_map)
         self._draw_lattice()
@@ -167,12 +170,10 @@ class ImputationWidget(DockedWidget):
     def _sampling_changed(self, sampling: Sampling) -> None:
         same_bins = sampling.bin_um == self.session.sampling.bin_um
         self.session.sampling = sampling
-        if same_bins:
-            self._draw_lattice()
-        else:
-            self._count_soon()
+        (self._draw_lattice if same_bins else self._count_soon)()
 
     def _count_soon(self) -> None:
+        self.session.outdated = self.session.gene_map is not None
         self._settle.start()
 
     def _draw_lattice(self) -> None:
