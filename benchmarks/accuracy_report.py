@@ -10,8 +10,10 @@ import math
 import os
 import platform
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -205,28 +207,42 @@ def processor() -> str:
 
 
 def plot(parts: Sequence[Sequence[dict]], path: Path) -> None:
-    """A panel a score, a column a map, a mark a method."""
+    """A panel a score, a place a map, a mark a method: how much better than the best alternative."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4.6), layout="constrained")
+    figure = Figure(figsize=(13, 5), layout="constrained")
     panels = figure.subplots(1, len(SCORES))
     names = [method for method in ORDER if any(row["method"] == method for part in parts for row in part)]
+    ticks = [textwrap.fill(title(part), 12) for part in parts]
     for panel, (heading, (column, sign)) in zip(panels, SCORES.items(), strict=True):
+        means = np.array([[sign * mean(part, method, column) for part in parts] for method in names])
+        best = means[[is_alternative(method) for method in names]]
+        best = np.nanmax(best, axis=0)
+        gains = 100 * (means - best) / np.abs(best) if heading == "MAE" else means - best
+        top = np.nanmax(gains) if np.nanmax(gains) > 0 else 1.0
         for index, method in enumerate(names):
-            values = [mean(part, method, column) for part in parts]
-            at = np.arange(len(parts)) + (index - len(names) / 2) * 0.05
-            style = {"marker": "_", "s": 260, "color": "black"} if method == LIMIT else {
-                "marker": "D" if method in OURS else "o", "s": 30, "color": f"C{index % 10}" if method not in OURS else "crimson",
-                "alpha": (0.45 + 0.5 * (method == SUBJECT)) if method in OURS else 0.8}  # fmt: skip
-            panel.scatter(at, values, label=method, **style)
-        panel.set_title(f"{heading}, unmeasured bins ({'higher' if sign > 0 else 'lower'} is better)", fontsize=10)
-        panel.set_xticks(
-            range(len(parts)), [title(part).split(",")[0].replace(" ", "\n", 1) for part in parts], fontsize=7
+            at = np.arange(len(parts)) + (index - (len(names) - 1) / 2) * 0.6 / len(names)
+            panel.scatter(at, gains[index], label=method, **mark(method, index))
+        panel.axhline(0, color="grey", linewidth=0.8)
+        panel.set_ylim(-1.5 * top, 1.15 * top)
+        panel.set_title(
+            f"{heading}: {'% lower' if heading == 'MAE' else 'higher'} than the best alternative", fontsize=10
         )
+        panel.set_xticks(range(len(parts)), ticks, fontsize=6)
         panel.grid(axis="y", alpha=0.3)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=7, fontsize=8, frameon=False)
+    figure.suptitle("Unmeasured bins, means over genes; higher is better; what lies far below is cut off", fontsize=11)
     figure.savefig(path, dpi=130)
+
+
+def mark(method: str, index: int) -> dict[str, Any]:
+    """How a method is drawn: the limit a line, this program's presets red diamonds, the subject the strongest."""
+    if method == LIMIT:
+        return {"marker": "_", "s": 260, "color": "black"}
+    if method in OURS:
+        return {"marker": "D", "s": 34, "color": "crimson", "alpha": 1.0 if method == SUBJECT else 0.45}
+    return {"marker": "o", "s": 24, "color": f"C{index % 10}", "alpha": 0.8}
 
 
 if __name__ == "__main__":

@@ -78,3 +78,16 @@ def test_a_window_attends_across_its_border_only_when_shifted():
         difference = (attention(changed) - attention(x)).abs().sum(-1)[0]
         assert bool(difference[8:12, 8:12].sum() > 0) is reaches
         assert difference[15, 15] == 0  # never across the border that only the cyclic shift closes
+
+
+def test_recomputing_blocks_gives_the_same_gradients(paper):
+    torch.manual_seed(0)
+    network = CDCIN(paper.model_copy(update={"blocks": 2, "cascades": 1}), 2)
+    values = torch.rand(1, 1, 8, 8)
+    gradients = []
+    for recompute in (False, True):
+        network.cascades[0].recompute = recompute
+        network.zero_grad()
+        network(values, torch.ones_like(values))[-1].square().mean().backward()
+        gradients.append([weight.grad.clone() for weight in network.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))

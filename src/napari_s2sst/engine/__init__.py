@@ -35,6 +35,7 @@ baselines       the classical methods, all of them
 imputation      whole maps in overlapping tiles
 validation      held-out bins: how good, against the classical methods, and how sure
 objective       a batch of patches -> the terms of the loss
+schedule        how long, at which rate, which weights
 training        the training, as a generator of events
 pretraining     the weights that come with the program, from simulated maps
 metrics         MAE, PCC, SSIM, error map

@@ -47,7 +47,7 @@ def dense_estimates(sparse: SparseMap, truth: GeneMap, normalisation: Normalisat
         spike = np.zeros((2 * reach + 1,) * 2)
         spike[reach, reach] = 1
         smooth = {"sigma": width, "mode": "constant", "radius": reach}
-        own = 0.0
+        own = ndimage.gaussian_filter(spike, **smooth)[reach, reach]
         weight = ndimage.gaussian_filter(tissue, **smooth) - own * tissue
         total = ndimage.gaussian_filter(dense, **smooth) - own * dense
         alone = weight < 1e-12  # a bin without any neighbour in the tissue

@@ -7,7 +7,6 @@ trainings; no tissue is used.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -26,8 +25,9 @@ from .maps import Normalisation
 from .natural_images import NaturalImages
 from .network import CDCIN
 from .patches import VALUE_SCALE
+from .schedule import cosine, running_mean
 from .trained import Trained
-from .training import LAST_RATE, MAX_GRADIENT, running_mean
+from .training import MAX_GRADIENT
 
 GLASS = 0.3
 """Share of simulated patches that a tissue border runs through."""
@@ -91,9 +91,8 @@ def pretrain(
 
     while (done := (time.perf_counter() - began) / seconds) < 1:
         warm = min(1.0, (step + 1) / (training.warmup_steps + 1))
-        rate = LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * done))
         for group in optimiser.param_groups:
-            group["lr"] = training.learning_rate * warm * rate
+            group["lr"] = training.learning_rate * warm * cosine(done)
         values, tissue = (
             torch.from_numpy(part).to(device) for part in simulated_patches(pictures, training.batch, side, rng)
         )

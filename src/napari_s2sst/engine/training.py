@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from . import validation
@@ -27,22 +26,11 @@ from .maps import SparseMap
 from .network import CDCIN, parameters
 from .objective import Objective
 from .patches import SlidePatches, hold_out
+from .schedule import learning_rate, running_mean, steps_within
 from .trained import Trained
-
-TIMED_STEPS = 12
-"""Steps after which a time limit becomes a number of steps. The rate must not depend on that number before."""
-
-WARMING_STEPS = 3
-"""First steps, slower than the others, that are left out of that timing."""
-
-TIME_FOR_STEPS = 0.94
-"""Share of a time limit spent on steps; the rest goes to validation and the last weights."""
 
 VALIDATIONS = 25
 """In a whole training."""
-
-LAST_RATE = 0.02
-"""Of the peak rate, at the end of a cosine."""
 
 MAX_GRADIENT = 1.0
 """Norm at which the distributional loss's gradient is clipped; counts have outliers. The paper clips nothing."""
@@ -106,6 +94,8 @@ class _Run:
             torch.manual_seed(config.seed)
             self.network = CDCIN(config.network, stride)
         self._load_start()
+        for cascade in self.network.cascades:
+            cascade.recompute = self.device.type == "cpu" and config.network.layout == "dense"
         self.network.to(self.device, memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adam(
             self.network.parameters(), lr=self.training.learning_rate, betas=self.training.betas, fused=True
@@ -137,7 +127,7 @@ class _Run:
             since.append(self._step())
             durations.append(time.perf_counter() - began)
             if self.steps is None:
-                self.steps = self._steps_for(self.training.seconds, durations)
+                self.steps = steps_within(self.training.seconds, durations)
             now = time.perf_counter()
             if now - last_event >= 1 / EVENTS_PER_SECOND or self.step == self.steps:
                 command = yield self._stepped(since, durations)
@@ -159,7 +149,7 @@ class _Run:
     def _step(self) -> dict[str, float]:
         """One optimiser step; the loss terms as numbers."""
         for group in self.optimiser.param_groups:
-            group["lr"] = self._rate()
+            group["lr"] = learning_rate(self.training, self.step, self.steps)
         slide = self.patches.draw(self.training.batch)
         with arithmetic(self.device, self.training.precision):
             terms = self.objective(self.network, slide)
@@ -180,16 +170,6 @@ class _Run:
             )
         return found
 
-    def _rate(self) -> float:
-        """The learning rate of the coming step; the same for a time limit as for the steps it becomes."""
-        peak, warmup = self.training.learning_rate, self.training.warmup_steps
-        rate = peak * min(1.0, (self.step + 1) / (warmup + 1))
-        first = max(warmup, TIMED_STEPS)
-        if self.training.schedule == "constant" or self.step < first or self.steps is None:
-            return rate
-        done = (self.step - first) / max(1, self.steps - first)
-        return rate * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-
     def _known_steps(self) -> int | None:
         if self.training.steps is not None:
             return self.training.steps
@@ -198,15 +178,6 @@ class _Run:
         if self.training.epochs is not None:
             return self.training.epochs * self.patches.steps_per_epoch(self.training.batch)
         raise TrainingError("Training needs an end: give a number of steps, a time in seconds, or epochs.")
-
-    def _steps_for(self, seconds: float, durations: list[float]) -> int | None:
-        """Steps that fit the time limit; None until enough were timed, unless they have used it up."""
-        left = TIME_FOR_STEPS * seconds - sum(durations)
-        if left <= 0:
-            return self.step
-        if self.step < TIMED_STEPS:
-            return None
-        return self.step + int(left / float(np.median(durations[WARMING_STEPS:])))
 
     def _stepped(self, since: list[dict[str, float]], durations: list[float]) -> Stepped:
         mean = {name: float(np.mean([terms[name] for terms in since])) for name in since[0]}
@@ -225,9 +196,8 @@ class _Run:
         return self.step == self.steps or self.step % max(1, self.steps // VALIDATIONS) == 0
 
     def _validate(self) -> Validated:
-        some = self.held_out[: validation.MOST_GENES]
-        found = validation.estimates(self._best_network(), some, self.config)
-        hidden, seen = validation.errors(found, some)
+        found = validation.estimates(self._best_network(), self.held_out, self.config)
+        hidden, seen = validation.errors(found, self.held_out)
         self.rows.append({"step": self.step, "held_out_mae": hidden, "training_mae": seen})
         return Validated(self.step, hidden, seen)
 
@@ -272,12 +242,6 @@ class _Run:
                 f"ask for (stride {self.stride}). Choose the settings they were made with, or start_from='random'."
             )
         self.network.load_state_dict(dict(start.weights))
-
-
-def running_mean(mean: Tensor, weight: Tensor, averaged: Tensor, *, decay: float) -> Tensor:
-    """Short at first, so that the random start is forgotten soon."""
-    n = float(averaged)
-    return mean.lerp(weight, 1 - min(decay, (1 + n) / (10 + n)))
 
 
 def patch_side(patch_bins: int, stride: int) -> int:
