@@ -122,7 +122,7 @@ def test_an_output_folder_below_a_file_is_refused_before_training(sample_slide, 
         (["--preset", "quick"], "quick"),
         (["--device", "abacus"], "abacus"),
         (["--normalisation", "sqrt"], "sqrt"),
-        (["--steps", "0"], "steps"),
+        (["--steps", "-1"], "steps"),
         (["--seconds", "5", "--steps", "5"], "--steps"),
         (["--images", "/no/such/folder"], "/no/such/folder"),
         (["--region", "/no/such/file.geojson"], "file.geojson"),
@@ -310,7 +310,7 @@ def test_a_region_keeps_only_its_bins(sample_slide, run_folder, tmp_path):
     part = anndata.read_h5ad(out / "imputed.h5ad")
     assert 0 < part.n_obs < whole.n_obs
     assert (np.abs(np.asarray(part.obsm["spatial"]) - middle) <= 300).all()
-    assert json.loads((out / "run.json").read_text())["regions"] == ["middle"]
+    assert json.loads((out / "run.json").read_text())["regions"][0]["name"] == "middle"
 
 
 def test_ctrl_c_stops_the_training_and_keeps_what_was_learnt(sample_slide, tmp_path):

@@ -80,11 +80,18 @@ def test_the_estimate_lies_within_its_interval(counts):
     assert (imputed.values <= imputed.upper).all()
 
 
+def test_no_logarithm_of_counts_is_negative():
+    counts = np.random.default_rng(0).poisson(0.05, (64, 64))
+    imputed = impute_with(network(), sample(GeneMap(counts)), ImputationConfig(mean_share=1.0), kind="log1p")
+    assert imputed.values.min() >= 0
+    assert imputed.lower.min() >= 0
+
+
 def test_the_papers_network_tells_its_uncertainty_by_the_lattices_symmetries(counts):
     made = network(preset="paper", blocks=1, cascades=1)
     imputed = impute_with(made, sample(GeneMap(counts)), ImputationConfig(overlap="hann"), kind="log1p")
     unmeasured = ~sample(GeneMap(counts)).lattice_mask()
-    assert imputed.uncertainty[unmeasured].min() > 0
+    assert (imputed.uncertainty[unmeasured] > 0).mean() > 0.9  # both ends may be cut off at no counts
 
 
 def test_overlapping_tiles_leave_no_seam():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_s2sst.engine.errors import SamplingError
-from napari_s2sst.engine.maps import GeneMap
+from napari_s2sst.engine.maps import GeneMap, Normalisation
 from napari_s2sst.engine.sampling import lattice, refine, sample, sparse_layer, spread, thin
 
 sizes = st.integers(16, 40)
@@ -82,3 +82,8 @@ def test_a_thinned_map_is_in_the_normalised_space_of_the_one_it_comes_from():
     kind = "median-log1p"
     assert np.array_equal(thin(sparse).normalised(kind), sparse.normalised(kind)[::2, ::2])
     assert thin(thin(sparse)).normalisation(kind) == sparse.normalisation(kind)
+
+
+def test_a_normalised_map_is_refused_as_its_logarithm_would_be_taken_twice():
+    with pytest.raises(SamplingError, match="needs counts"):
+        sample(GeneMap(np.ones((20, 20))).normalised(Normalisation()), 2)

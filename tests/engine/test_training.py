@@ -166,6 +166,13 @@ def test_the_shipped_weights_alone_beat_the_nearest_bin(stride):
     assert found.pcc_unmeasured > nearest.pcc_unmeasured
 
 
+def test_the_weights_that_did_best_on_held_out_bins_are_kept():
+    events, trained = run(train([sample(gene_map())], quick(steps=60, learning_rate=0.01, start_from="shipped")))
+    errors = [event.held_out_mae for event in events if isinstance(event, Validated)]
+    assert errors[-1] > min(errors)  # such a rate spoils the weights
+    assert trained.held_out_mae == pytest.approx(min(errors), rel=1e-6)
+
+
 def test_several_genes_train_one_network():
     maps = [sample(gene_map(seed)) for seed in (0, 1)]
     trained = fit(maps, quick())
@@ -181,6 +188,19 @@ def test_maps_smaller_than_a_patch_can_be_trained_on():
 def test_a_gene_that_was_never_measured_is_refused():
     with pytest.raises(TrainingError, match="nothing to learn"):
         fit([sample(GeneMap(np.zeros((96, 96)), gene="NONE"))], quick())
+
+
+def test_a_gene_without_a_count_does_not_end_the_training_of_a_panel():
+    nothing = sample(GeneMap(np.zeros((96, 104)), gene="NONE"))
+    trained = fit([sample(gene_map()), nothing], quick())
+    assert impute(trained, nothing).values.max() < 0.5
+
+
+def test_a_stopped_run_records_the_course_it_was_on():
+    answer = lambda event: Command.STOP if isinstance(event, Stepped) else None  # noqa: E731
+    _, trained = run(train([sample(gene_map())], quick(steps=500)), answer)
+    assert trained.steps < 500
+    assert trained.config.training.steps == 500
 
 
 def test_maps_of_different_strides_are_refused():

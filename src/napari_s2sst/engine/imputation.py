@@ -84,6 +84,8 @@ def impute_with(
         classical = sum(interpolate(sparse, method, kind).values for method in MIXED_IN) / len(MIXED_IN)
         value = value + config.classical_share * (classical - value)
     lower, upper = (value + stretch * part for part in (np.minimum(lower - value, 0), np.maximum(upper - value, 0)))
+    if kind != "none":  # a logarithm of 1 + counts is never negative
+        value, lower, upper = (np.maximum(part, 0) for part in (value, lower, upper))
     value, lower, upper = (np.where(sparse.tissue, part, np.float32(0)) for part in (value, lower, upper))
     if config.restore_measured:
         mask = sparse.lattice_mask()

@@ -18,6 +18,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from shapely.geometry import mapping
+
 from .config import RunConfig
 from .errors import RegionError, SamplingError
 from .grid import Grid
@@ -206,7 +208,7 @@ def describe(result: Result, command: str = "") -> dict[str, Any]:
         "finished_at": result.finished_at,
         "input": {"name": job.input_name, "sparse_sha256": sparse_hash(job.sparse)},
         "genes": [sparse.gene for sparse in job.sparse],
-        "regions": [region.name for region in job.regions],
+        "regions": [{"name": region.name, "polygon_um": mapping(region.polygon)} for region in job.regions],
         "mode": "fill in" if job.truth[0] is None else "check",
         "seed": trained.config.seed,
         "steps": trained.steps,

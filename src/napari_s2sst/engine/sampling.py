@@ -40,9 +40,14 @@ def check_lattice(shape: tuple[int, int], stride: int, phase: tuple[int, int] = 
 def sample(gene_map: GeneMap, stride: int = 2, phase: tuple[int, int] = (0, 0)) -> SparseMap:
     """Keep the lattice's bins of a map of counts and forget the others.
 
-    Raises :class:`SamplingError` when the stride is below 2 or too large for the map, or no bin of the lattice
-    lies in the tissue.
+    Raises :class:`SamplingError` when the stride is below 2 or too large for the map, no bin of the lattice lies in the
+    tissue, or the map holds normalised values, of which the logarithm would be taken twice.
     """
+    if gene_map.normalisation is not None:
+        raise SamplingError(
+            f"Map {gene_map.gene!r} holds values in the {gene_map.normalisation.kind} space, and sampling needs counts. "
+            "Sample the map of counts; its values are normalised afterwards."
+        )
     check_lattice(gene_map.shape, stride, phase)
     take = np.s_[phase[0] :: stride, phase[1] :: stride]
     measured = gene_map.tissue[take]

@@ -26,7 +26,7 @@ from .maps import SparseMap
 from .network import CDCIN, parameters
 from .objective import Objective
 from .patches import SlidePatches, hold_out
-from .schedule import learning_rate, running_mean, steps_within
+from .schedule import TIMED_STEPS, learning_rate, running_mean, steps_within
 from .trained import Trained
 
 VALIDATIONS = 25
@@ -105,6 +105,8 @@ class _Run:
             self.average = AveragedModel(
                 self.network, avg_fn=partial(running_mean, decay=self.training.average), use_buffers=False
             )
+        self.best: dict[str, torch.Tensor] | None = None
+        self.best_mae = math.inf
         self.steps = self._known_steps()
         self.step = 0
         self.rows: list[dict[str, Any]] = []
@@ -118,6 +120,8 @@ class _Run:
             held_out_bins=sum(int(part.hidden.sum()) for part in self.held_out),
             classical=classical,
         )
+        if self.held_out and self.training.start_from != "random":
+            command = (yield self._validate()) or command
         # Pauses happen at events; what passes between them must not count as time spent on a step.
         durations: list[float] = []
         since: list[dict[str, float]] = []
@@ -193,15 +197,21 @@ class _Run:
         )
 
     def _validation_due(self) -> bool:
+        """Not before a time limit has become a number of steps, so that both see the same weights."""
+        if self.step < TIMED_STEPS and self.step != self.steps:
+            return False
         return self.step == self.steps or self.step % max(1, self.steps // VALIDATIONS) == 0
 
     def _validate(self) -> Validated:
-        found = validation.estimates(self._best_network(), self.held_out, self.config)
+        found = validation.estimates(self._averaged_network(), self.held_out, self.config)
         hidden, seen = validation.errors(found, self.held_out)
+        if hidden < self.best_mae:
+            self.best_mae = hidden
+            self.best = {name: weight.clone() for name, weight in self._averaged_network().state_dict().items()}
         self.rows.append({"step": self.step, "held_out_mae": hidden, "training_mae": seen})
         return Validated(self.step, hidden, seen)
 
-    def _best_network(self) -> CDCIN:
+    def _averaged_network(self) -> CDCIN:
         network = self.network if self.average is None or not self.step else self.average.module
         return network.eval()
 
@@ -210,12 +220,14 @@ class _Run:
         if not self.config.network.quantiles:
             quick = quick.model_copy(update={"symmetries": 8})
         return impute_with(
-            self._best_network(), self.maps[0], quick, kind=self.config.grid.normalisation,
+            self._averaged_network(), self.maps[0], quick, kind=self.config.grid.normalisation,
             precision=self.training.precision,
         )  # fmt: skip
 
     def _trained(self, classical: dict[str, float]) -> Trained:
-        network = self._best_network()
+        network = self._averaged_network()
+        if self.best is not None:  # what was learnt after that only fits the bins that training sees
+            network.load_state_dict(self.best)
         found = validation.estimates(network, self.held_out, self.config)
         calibration = validation.calibrate(found, self.held_out)
         hidden = validation.errors(found, self.held_out)[0] if self.held_out else None
@@ -223,7 +235,7 @@ class _Run:
             name: weight.detach().to("cpu", torch.float32).contiguous().clone()
             for name, weight in network.state_dict().items()
         }
-        run = self.config.changed(steps=self.step, device=str(self.device))
+        run = self.config.changed(steps=self.steps or self.step, device=str(self.device))
         return Trained(
             weights=weights, config=run, stride=self.stride, genes=tuple(sparse.gene for sparse in self.maps),
             steps=self.step, seconds=time.perf_counter() - self.began, device=label(self.device), held_out_mae=hidden,
@@ -255,10 +267,9 @@ def _common_stride(maps: Sequence[SparseMap]) -> int:
     strides = sorted({sparse.stride for sparse in maps})
     if len(strides) > 1:
         raise TrainingError(f"Maps of the strides {strides} can't train one network; sample all with the same stride.")
-    for sparse in maps:
-        if not np.any(sparse.values[sparse.measured]):
-            raise TrainingError(
-                f"Gene {sparse.gene!r} has no transcript in any measured bin, so there is nothing to learn. "
-                "Choose another gene, larger bins or a larger region."
-            )
+    if not any(np.any(sparse.values[sparse.measured]) for sparse in maps):
+        raise TrainingError(
+            f"No measured bin holds a transcript of {', '.join(sparse.gene or 'the gene' for sparse in maps[:5])}, so there is "
+            "nothing to learn. Choose another gene, larger bins or a larger region."
+        )
     return strides[0]
