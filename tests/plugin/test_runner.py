@@ -25,11 +25,11 @@ def runner(qapp):
 
 
 @pytest.fixture
-def start(runner, monkeypatch, tmp_path, qtbot):
+def start(runner, tmp_path, qtbot):
     """A function: start a generator as the run, in a real thread, where the engine's steps would be too quick to time."""
 
     def begin(run) -> None:
-        monkeypatch.setattr(worker, "run", run)
+        runner.run = run
         gene_map = GeneMap(np.ones((48, 48)), gene="LTF")
         runner.start(worker.Request(gene_map, RunConfig.preset("fast"), Mode.CHECK, tmp_path))
         qtbot.waitUntil(lambda: runner.session.state is State.TRAINING, timeout=10_000)

@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ..engine.maps import SparseMap
 from .session import Session, State
-from .worker import Request, RunWorker, Stage, job_of, sentence
+from .worker import Request, Run, RunWorker, Stage, job_of, run, sentence
 
 
 class Runner(QObject):
@@ -21,9 +21,9 @@ class Runner(QObject):
     failed = Signal(str)
     """A sentence."""
 
-    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+    def __init__(self, session: Session, parent: QObject | None = None, run: Run = run) -> None:
         super().__init__(parent)
-        self.session = session
+        self.session, self.run = session, run
         self.request: Request | None = None
         self.sparse: SparseMap | None = None
         self._worker: RunWorker | None = None
@@ -37,7 +37,7 @@ class Runner(QObject):
         sparse = job_of(request).sparse[0]
         self.request, self.sparse = request, sparse
         self.session.begin()
-        worker = self._worker = RunWorker(request)
+        worker = self._worker = RunWorker(request, self.run)
         for signal, slot in self._connections(worker):
             signal.connect(slot)
         worker.start()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,14 +97,17 @@ def _run(request: Request) -> Generator[Event | Stage, Command | None, Result]:
     return Result(job, trained, (imputed,), {gene: {}}, time.perf_counter() - began, 0.0)
 
 
+Run = Callable[[Request], Generator[Event | Stage, Command | None, Result]]
+
+
 class RunWorker(GeneratorWorker):
     """A run in a thread: ``yielded`` events, ``returned`` a Result, or ``errored`` with a sentence.
 
     Stop is :meth:`stop`, so that the generator returns the weights; ``quit`` would throw them away.
     """
 
-    def __init__(self, request: Request) -> None:
-        super().__init__(run, request)
+    def __init__(self, request: Request, what: Run = run) -> None:
+        super().__init__(what, request)
 
     def stop(self) -> None:
         """Only after Started. A paused worker is woken, as it reads nothing in its sleep."""
