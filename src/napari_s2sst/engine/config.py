@@ -125,8 +125,7 @@ class ImputationConfig(_Part):
     """Where a distribution is predicted, the map is this share of its mean and the rest of its median. The median has the
     lower absolute error, the mean the higher correlation and structural similarity."""
     classical_share: Fraction = 0.0
-    """Share of the classical estimate in the map, half bilinear and half Gaussian. A network that learnt on a wider lattice
-    trusts near bins too little."""
+    """Share of the bilinear estimate in the map. A network that learnt on a wider lattice trusts near bins too little."""
     restore_measured: bool = True
     """Put the measured bins back exactly, as the last step."""
 
@@ -205,7 +204,7 @@ _SMALL = NetworkConfig(
 """About 420,000 weights on the lattice. Without attention, which on a processor costs four times what the rest does,
 two cores see enough patches in a minute or two."""
 
-_MIXED = ImputationConfig(overlap="hann", symmetries=8, mean_share=0.5, classical_share=0.3)
+_MIXED = ImputationConfig(overlap="hann", symmetries=8, mean_share=0.35, classical_share=0.3)
 
 _REFINING = dict(
     patch_bins=64, batch=8, image_batch=8, image_style="counts", learning_rate=5e-4, schedule="cosine", warmup_steps=20,

@@ -29,10 +29,6 @@ UNIFORM_STEPS = 8
 
 TILES_AT_ONCE = 16
 
-MIXED_IN = ("bilinear", "Gaussian")
-"""The classical methods that may be mixed in, in equal parts: the first is best where structure is sharp, the other where
-counts are few."""
-
 SPREAD_TO_INTERVAL = 1.645
 """Half width of a normal distribution's 90 % interval in standard deviations."""
 
@@ -81,8 +77,7 @@ def impute_with(
         half = SPREAD_TO_INTERVAL * estimates[:, 0].std(0)
         lower, upper = value - half, value + half
     if config.classical_share:
-        classical = sum(interpolate(sparse, method, kind).values for method in MIXED_IN) / len(MIXED_IN)
-        value = value + config.classical_share * (classical - value)
+        value = value + config.classical_share * (interpolate(sparse, "bilinear", kind).values - value)
     lower, upper = (value + stretch * part for part in (np.minimum(lower - value, 0), np.maximum(upper - value, 0)))
     if kind != "none":  # a logarithm of 1 + counts is never negative
         value, lower, upper = (np.maximum(part, 0) for part in (value, lower, upper))
