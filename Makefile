@@ -8,7 +8,7 @@ PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # A real X server of 24 bits with software OpenGL, where there is no screen; elsewhere than on Linux the screen itself.
 SCREEN := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a -s "-screen 0 1920x1080x24" env LIBGL_ALWAYS_SOFTWARE=1 QT_QPA_PLATFORM=xcb)
-DEMO_GENE ?= KRT8
+DEMO_GENE ?= ERBB2
 DEMO_SECONDS ?= 60
 
 .PHONY: help demo test install install-test lint bench screenshots clean

@@ -97,7 +97,8 @@ class _Progress:
                 genes = f"{len(event.genes)} gene{'s' if len(event.genes) > 1 else ''}"
                 say(self.console, f"Training on {event.device}: {genes}, {event.parameters:,} weights")
             case Validated():
-                self.validated = event
+                if self.validated is None or event.held_out_mae < self.validated.held_out_mae:
+                    self.validated = event  # the weights that did best are the ones that are kept
             case Stepped():
                 self.stepped = event
                 self.draw()
@@ -110,7 +111,7 @@ class _Progress:
         raise NotImplementedError
 
     def against(self) -> str:
-        """The held-out error beside the best classical one, or nothing where none is known."""
+        """The lowest held-out error so far beside the best classical one, or nothing where none is known."""
         if self.validated is None:
             return ""
         best = "" if self.best is None else f" ({self.best[0]}: {self.best[1]:.4f})"
