@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,7 @@ def follow(events: Generator[Any, Command | None, Trained], console: Console, in
             return end.value
 
 
-class _Progress:
+class _Progress(ABC):
     """What is known of the training so far."""
 
     def __init__(self, console: Console) -> None:
@@ -88,7 +89,7 @@ class _Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        return None  # nothing to close; a bar has
 
     def show(self, event: Any) -> None:
         match event:
@@ -107,8 +108,9 @@ class _Progress:
                 stopped = ", stopped early" if event.stopped else ""
                 say(self.console, f"Trained {steps} in {clock(event.seconds)}{stopped}{self.against()}")
 
+    @abstractmethod
     def draw(self) -> None:
-        raise NotImplementedError
+        """Show where the training is now."""
 
     def against(self) -> str:
         """The lowest held-out error so far beside the best classical one, or nothing where none is known."""

@@ -93,7 +93,9 @@ def test_training_tells_of_its_start_its_steps_its_held_out_error_and_its_end():
 
 
 def test_stop_returns_the_weights_learnt_so_far():
-    answer = lambda event: Command.STOP if isinstance(event, Stepped) and event.step >= 3 else None  # noqa: E731
+    def answer(event):
+        return Command.STOP if isinstance(event, Stepped) and event.step >= 3 else None
+
     events, trained = run(train([sample(gene_map())], quick(steps=100_000)), answer)
     assert events[-1].stopped
     assert 3 <= trained.steps < 100_000
@@ -196,7 +198,9 @@ def test_a_gene_without_a_count_does_not_end_the_training_of_a_panel():
 
 
 def test_a_stopped_run_records_the_course_it_was_on():
-    answer = lambda event: Command.STOP if isinstance(event, Stepped) else None  # noqa: E731
+    def answer(event):
+        return Command.STOP if isinstance(event, Stepped) else None
+
     _, trained = run(train([sample(gene_map())], quick(steps=500)), answer)
     assert trained.steps < 500
     assert trained.config.training.steps == 500
