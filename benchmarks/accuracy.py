@@ -23,7 +23,7 @@ import numpy as np
 from accuracy_report import write_report
 
 from napari_s2sst import RunConfig, open_count_cube, open_xenium
-from napari_s2sst.engine.benchmark import benchmark, choose_methods, rows
+from napari_s2sst.engine.benchmark import PANEL_METHODS, benchmark, choose_methods, rows
 from napari_s2sst.engine.colour import colour_map
 from napari_s2sst.engine.export import write_scores_csv
 from napari_s2sst.engine.run import prepare
@@ -63,6 +63,9 @@ def main() -> None:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--stride", type=int, default=2)
     parser.add_argument("--maps", default="", help="only maps whose names hold one of these words, commas between")
+    parser.add_argument(
+        "--panel", type=int, default=100, help="most frequent genes that DIST and BayesSpace learn from"
+    )
     parser.add_argument("--one-by-one", action="store_true", help="a training for every gene")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "docs", help="folder of the document")
@@ -100,11 +103,14 @@ def run(source: Source, arguments: argparse.Namespace) -> list[dict]:
     config = RunConfig.preset("fast", stride=arguments.stride, bin_um=bin_um, device=arguments.device)
     job = prepare(slide, spread_genes(list(slide.genes), arguments.genes_per_map), config)
     methods = choose_methods(arguments.methods)
+    others = list(slide.genes)[: arguments.panel] if set(methods) & set(PANEL_METHODS) else []
+    panel = prepare(slide, others, config).sparse if others else None
     began = time.perf_counter()
     outcomes = []
     for outcome in benchmark(
         job, methods, seeds=tuple(int(seed) for seed in arguments.seeds.split(",")), seconds=arguments.seconds,
         steps=arguments.steps, one_by_one=arguments.one_by_one, colour=colour_map(slide.images, job.truth[0]),
+        panel=panel,
     ):  # fmt: skip
         if not outcomes or outcome.method != outcomes[-1].method:
             print(f"{source.name}: {outcome.method} after {time.perf_counter() - began:.0f} s", flush=True)

@@ -17,17 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from napari_s2sst.engine.benchmark import CLASSICAL, OURS
-from napari_s2sst.engine.config import PRESETS
+from napari_s2sst.engine.benchmark import CLASSICAL, NETWORKS, OURS, PANEL_METHODS
 from napari_s2sst.engine.limit import LIMIT
 from napari_s2sst.engine.run import versions
 
 SCORES = {"MAE": ("mae_unmeasured", -1), "PCC": ("pcc_unmeasured", 1), "SSIM": ("ssim_unmeasured", 1)}
 """Heading -> column, and 1 where more is better."""
 ALL_BINS = {"MAE": "mae", "PCC": "pcc", "SSIM": "ssim"}
-ORDER = (*CLASSICAL, *PRESETS, LIMIT)
+ORDER = (*CLASSICAL, *PANEL_METHODS, *NETWORKS, LIMIT)
 SUBJECT = "fast"
-"""The method that is held against the best alternatives."""
+"""The method that is held against the best alternatives, gene by gene."""
 
 METHODS_TEXT = """\
 - **nearest**: the value of the nearest measured bin. **bilinear**: between the four measured bins around. **bicubic**: cubic
@@ -43,9 +42,17 @@ METHODS_TEXT = """\
   bridges twice the distance and smoothed too much.)
 - **TESLA**: inverse squared distance, 10 nearest (Hu et al. 2023, its defaults); **with image**: the nearest in position and
   the stains' brightness per bin, scaled to the spread of the positions (s = 1).
+- **DIST** (Zhao, Y. et al. 2023): a residual 3 x 3 network of width 64 that trains itself on all genes of the panel seen in more
+  than a tenth of the spots, from the thinned lattice to the lattice; 200 epochs, time limit in `train s`.
+- **BayesSpace** (Zhao, E. et al. 2021): 15 principal components of the panel at the measured bins, 10 clusters, sub-spots by a
+  Potts prior (weight 2) and 10,000 iterations of Metropolis within Gibbs, linear regression back to genes.
+- **paper, small network** and **pictures alone, small network**: the paper's losses, rate and pictures with a network that two
+  cores can train in minutes (two cascades of three dense blocks on the lattice, no attention, eq. 3 without eq. 4); the second
+  never sees the slide in training. They stand in for the full ones below, which take a GPU.
 - **instant**, **fast**, **balanced**: this program's presets, started from weights learnt on simulated maps
   ([method](method.md)).
-- **paper**: S2S-ST as published (Fang et al. 2025), a network for each gene; `train s` tells how long it was given here.
+- **paper**: S2S-ST as published (Fang et al. 2025), a network for each gene; **pictures alone**: the same, the slide's losses
+  left out. `train s` tells how long they were given, where they are in a table at all.
 - **information limit**: looks at the truth and is no method. Every bin is predicted from the *dense* map around it, itself
   left out: Gaussian weights, for each score the best width.
 
@@ -75,8 +82,11 @@ def write_report(table: Path, folder: Path) -> None:
         f"numpy {found['numpy']}.", "",
         "![Scores of every method on every map](images/benchmarks.png)", "",
     ]  # fmt: skip
-    if any(row["method"] == SUBJECT for row in rows):
+    if any(row["method"] in OURS for row in rows):
         text += overview(parts)
+    for name in ("notes.md", "speed.md"):  # what was asked for and not reached; what benchmarks/speed.py measured
+        if (folder / "benchmarks" / name).exists():
+            text += [(folder / "benchmarks" / name).read_text(encoding="utf-8").strip(), ""]
     for part in parts:
         text += section(part)
     text += ["## The methods", "", METHODS_TEXT, ""]
@@ -84,27 +94,30 @@ def write_report(table: Path, folder: Path) -> None:
 
 
 def overview(parts: Sequence[Sequence[dict]]) -> list[str]:
-    """One line a map: the subject against the best alternative of each score on each gene."""
+    """One line a map and preset: against the best alternative of each score on each gene."""
     text = [
-        f"## `{SUBJECT}` against the best alternative", "",
-        "The best alternative is chosen anew for each gene and each score among the classical methods and the paper's. Mean over "
+        "## This program against the best alternative", "",
+        "The best alternative is chosen anew for each gene and each score among all methods that are not this program's. Mean over "
         "genes, and in brackets the worst gene. Floor: no score worse on any gene, MAE 3 % lower on average. Aim: on every gene "
-        "MAE 5 % lower, PCC 0.01 higher, SSIM not lower. To the limit: share of the way from the best alternative's PCC to the "
-        "information limit's, mean over genes.", "",
-        "| map | MAE | PCC | SSIM | floor | aim | to the limit |", "| --- | --- | --- | --- | --- | --- | --- |",
+        "MAE 5 % lower, PCC 0.01 higher, SSIM not lower; beside it how many genes meet each. To the limit: share of the way from "
+        "the best alternative's PCC to the information limit's, mean over genes.", "",
+        "| map | preset | MAE | PCC | SSIM | floor (genes) | aim (genes) | to the limit |", "|" + " --- |" * 8,
     ]  # fmt: skip
     for part in parts:
-        gains = [gain for gene in genes_of(part) if (gain := gains_of(part, gene))]
-        if not gains:
-            continue
-        mae, pcc, ssim, way = (np.array([gain[name] for gain in gains]) for name in ("MAE", "PCC", "SSIM", "way"))
-        floor = min(mae.min(), pcc.min(), ssim.min()) >= 0 and mae.mean() >= 0.03
-        aim = mae.min() >= 0.05 and pcc.min() >= 0.01 and ssim.min() >= 0
-        text.append(
-            f"| {title(part)} | {-mae.mean():+.1%} ({-mae.min():+.1%}) | {pcc.mean():+.4f} ({pcc.min():+.4f}) | "
-            f"{ssim.mean():+.4f} ({ssim.min():+.4f}) | {'yes' if floor else 'no'} | {'yes' if aim else 'no'} | "
-            f"{'-' if np.isnan(way).all() else f'{np.nanmean(way):.0%}'} |"
-        )
+        for preset in (name for name in OURS if any(row["method"] == name for row in part)):
+            gains = [gain for gene in genes_of(part) if (gain := gains_of(part, gene, preset))]
+            if not gains:
+                continue
+            mae, pcc, ssim, way = (np.array([gain[name] for gain in gains]) for name in ("MAE", "PCC", "SSIM", "way"))
+            no_worse = (mae >= 0) & (pcc >= 0) & (ssim >= 0)
+            at_aim = (mae >= 0.05) & (pcc >= 0.01) & (ssim >= 0)
+            floor = no_worse.all() and mae.mean() >= 0.03
+            text.append(
+                f"| {title(part)} | {preset} | {-mae.mean():+.1%} ({-mae.min():+.1%}) | {pcc.mean():+.4f} ({pcc.min():+.4f}) | "
+                f"{ssim.mean():+.4f} ({ssim.min():+.4f}) | {'yes' if floor else 'no'} ({no_worse.sum()} of {len(gains)}) | "
+                f"{'yes' if at_aim.all() else 'no'} ({at_aim.sum()} of {len(gains)}) | "
+                f"{'-' if np.isnan(way).all() else f'{np.nanmean(way):.0%}'} |"
+            )
     return [*text, ""]
 
 
@@ -147,15 +160,15 @@ def section(part: Sequence[dict]) -> list[str]:
     return [*text, ""]
 
 
-def gains_of(part: Sequence[dict], gene: str) -> dict[str, float] | None:
+def gains_of(part: Sequence[dict], gene: str, subject: str = SUBJECT) -> dict[str, float] | None:
     """How much better the subject is than the best alternative of each score: MAE as a share, the others as differences."""
     own = [row for row in part if row["gene"] == gene]
-    if not any(row["method"] == SUBJECT for row in own) or not any(is_alternative(row["method"]) for row in own):
+    if not any(row["method"] == subject for row in own) or not any(is_alternative(row["method"]) for row in own):
         return None
     gain = {}
     for name, (column, sign) in SCORES.items():
         best = best_alternative(part, gene, name)[1]
-        gain[name] = sign * (mean(own, SUBJECT, column) - best) / (best if name == "MAE" else 1)
+        gain[name] = sign * (mean(own, subject, column) - best) / (best if name == "MAE" else 1)
     best, limit = best_alternative(part, gene, "PCC")[1], mean(own, LIMIT, "pcc_unmeasured")
     gain["way"] = gain["PCC"] / (limit - best) if limit > best else math.nan
     return gain

@@ -1,7 +1,7 @@
 """Make the weights that come with the program: train on simulated gene maps alone, no tissue; see docs/weights.md.
 
 python benchmarks/pretrain.py --stride 2 --seconds 3600 --out src/napari_s2sst/engine/weights/stride2.safetensors
-       [--images FOLDER] [--start FILE] [--rate 1e-3] [--batch 10] [--device auto] [--threads 1]
+       [--images FOLDER] [--start FILE] [--rate 1e-3] [--batch 8] [--device auto]
 
 `--images` takes any folder of pictures, DIV2K's for example, instead of those that scikit-image packages. `--start` goes on from
 a model file; one of another stride gives all but its outermost layers. The file is written every 1,000 steps.
@@ -21,18 +21,13 @@ def main() -> None:
     parser.add_argument("--images", type=Path, help="a folder of pictures")
     parser.add_argument("--start", type=Path, help="a model file to go on from")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
-    parser.add_argument("--batch", type=int, default=10, help="patches of 48 x 48 bins a step")
+    parser.add_argument("--batch", type=int, default=8, help="patches of 64 x 64 bins a step")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, help="processor threads; one is the most efficient for this network")
     arguments = parser.parse_args()
-
-    import torch
 
     from napari_s2sst import RunConfig, load_model, save_model
     from napari_s2sst.engine.pretraining import pretrain
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     config = RunConfig.preset(
         "instant", stride=arguments.stride, batch=arguments.batch, average=0.998, learning_rate=arguments.rate,
         device=arguments.device, start_from="random",

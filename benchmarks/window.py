@@ -55,9 +55,10 @@ def main() -> None:
         _report(name, late, began)
 
     began = time.perf_counter()
-    phase("opening dock (torch is imported)", lambda: dock.panels.training.device_box.count() > 1)
+    phase("opening the dock", lambda: time.perf_counter() - began > 2)
     dock.open_slide(arguments.slide or sample_slide_folder())
     phase("opening the slide", lambda: dock.session.can_train and not dock.display.busy)
+    phase("importing torch meanwhile", lambda: dock.panels.training.device_box.count() > 1)
     if arguments.gene:
         dock.choose_gene(arguments.gene)
         phase("counting a gene", lambda: dock.session.can_train)

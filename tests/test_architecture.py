@@ -18,6 +18,8 @@ PACKAGE = Path(napari_s2sst.__file__).parent
 ENGINE = PACKAGE / "engine"
 WINDOW = {"napari", "qtpy", "PyQt5", "PyQt6", "PySide2", "PySide6", "superqt", "magicgui", "pyqtgraph", "vispy"}
 LEARNING = {"torch", "safetensors"}
+SLOW = {"pandas", "anndata", "scipy", "skimage", "shapely", "dask", "zarr", "matplotlib"}
+"""A tenth of a second and more each."""
 MAX_LINES = 300
 EMPTY_NAMES = re.compile(r"(utils?|helpers?|common|misc|managers?|handlers?)")
 
@@ -79,13 +81,19 @@ def test_an_engine_module_imports_only_modules_above_it(path):
 
 def test_only_the_package_itself_and_the_command_line_stand_between_engine_and_window():
     outside = {path.stem for path in PACKAGE.glob("*.py")}
-    assert outside == {"__init__", "__main__", "cli", "cli_benchmark", "terminal"}
+    assert outside == {"__init__", "__main__", "cli", "cli_ablations", "cli_benchmark", "terminal"}
     deeper = [path for path in PACKAGE.rglob("*.py") if len(path.relative_to(PACKAGE).parts) > 2]
     assert not deeper, "the package is two folders deep, no deeper"
 
 
 def test_importing_the_package_imports_no_torch_and_no_napari():
-    assert not modules_after("import napari_s2sst") & (WINDOW | LEARNING)
+    assert not modules_after("import napari_s2sst") & (WINDOW | LEARNING | SLOW)
+
+
+def test_looking_at_a_slide_imports_nothing_that_only_its_maps_and_pixels_need(sample_slide):
+    statement = f"from napari_s2sst.cli import main\nmain(['info', {str(sample_slide)!r}])"
+    loaded = modules_after(statement) & (WINDOW | LEARNING | SLOW)
+    assert not loaded
 
 
 @pytest.mark.parametrize("module", ["cli", "engine.xenium", "engine.sampling", "engine.region", "plugin.reader"])

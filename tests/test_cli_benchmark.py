@@ -2,7 +2,9 @@
 
 import csv
 
+import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from test_cli import assert_one_clear_line, s2sst
 
@@ -18,6 +20,22 @@ def cube(tmp_path_factory):
     counts = np.random.default_rng(0).poisson(depth).astype(np.float32)
     path = tmp_path_factory.mktemp("cube") / "cube.npz"
     np.savez_compressed(path, counts=counts, genes=np.array([*GENES, "SILENT"]), bin_um=10.0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def hest_file(cube, tmp_path_factory):
+    """The same counts as HEST-1k keeps a Xenium slide: a row for each bin of 100 um that has any, centres in pixels."""
+    with np.load(cube) as arrays:
+        counts, genes = arrays["counts"], arrays["genes"]
+    row, column = (each.ravel() for each in np.mgrid[: counts.shape[1], : counts.shape[2]])
+    obs = pd.DataFrame(
+        {"array_row": row, "array_col": column}, index=[f"{r:03}x{c:03}" for r, c in zip(row, column, strict=True)]
+    )
+    table = anndata.AnnData(counts.reshape(len(genes), -1).T.astype(np.uint16), obs, pd.DataFrame(index=genes))
+    table.obsm["spatial"] = np.column_stack([column + 0.5, row + 0.5]) * 100 / 0.2125
+    path = tmp_path_factory.mktemp("hest") / "TENX94.h5ad"
+    table[np.asarray(table.X.sum(axis=1)).ravel() > 0].copy().write_h5ad(path)
     return path
 
 
@@ -57,6 +75,56 @@ def test_the_image_of_a_slide_is_used(sample_slide, tmp_path):
     scores = [row["mae_unmeasured"] for row in csv.DictReader(out.read_text().splitlines())]
     assert len(scores) == 2
     assert scores[0] != scores[1]
+
+
+def test_a_hest_sample_gives_the_scores_of_the_same_counts_in_a_cube(cube, hest_file, tmp_path):
+    tables = []
+    for where in (
+        ["--hest", hest_file, "--gene", "WAVE", "--gene", "RIDGE"],
+        [cube, "--gene", "WAVE", "--genes", "RIDGE"],
+    ):
+        out = tmp_path / f"{len(tables)}.csv"
+        done = s2sst("benchmark", *where, "--methods", "bilinear,inverse distance", "--out", out)
+        assert done.returncode == 0, done.stderr
+        tables.append(list(csv.DictReader(out.read_text().splitlines())))
+        assert "48 x 44 bins of 100 um" in done.stderr or where[0] == cube
+    assert [(row["gene"], row["method"]) for row in tables[0]] == [(row["gene"], row["method"]) for row in tables[1]]
+    assert {row["gene"] for row in tables[0]} == set(GENES)
+    for ours, of_cube in zip(*tables, strict=True):
+        # HEST leaves out bins without any count; a cube's outline closes over them.
+        assert float(ours["mae_unmeasured"]) == pytest.approx(float(of_cube["mae_unmeasured"]), rel=0.02)
+
+
+def test_a_hest_sample_without_a_pixel_size_is_said_to_be_taken_as_100_um(hest_file, tmp_path):
+    done = s2sst(
+        "benchmark", "--hest", hest_file, "--gene", "WAVE", "--methods", "bilinear", "--out", tmp_path / "table.csv"
+    )
+    assert "TENX94 does not say how large a pixel is; its bins are taken to be HEST's usual 100 um" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--gene", "WAVY"], ["WAVY", "WAVE"]),
+        (["--gene", "WAVE", "--bin-um", "20"], ["100 um", "--bin-um"]),
+        (["--gene", "WAVE", "SLIDE"], ["--hest", "not both"]),
+    ],
+)
+def test_what_makes_no_sense_of_a_hest_sample_is_one_clear_line_and_writes_nothing(
+    hest_file, tmp_path, arguments, words
+):
+    out = tmp_path / "table.csv"
+    assert_one_clear_line(s2sst("benchmark", "--hest", hest_file, "--out", out, *arguments), *words)
+    assert not out.exists()
+
+
+def test_a_hest_sample_in_the_slides_place_is_told_the_option(hest_file, tmp_path):
+    done = s2sst("benchmark", hest_file, "--gene", "WAVE", "--out", tmp_path / "table.csv")
+    assert_one_clear_line(done, "--hest", hest_file)
+
+
+def test_neither_a_slide_nor_a_hest_sample_is_one_clear_line(tmp_path):
+    assert_one_clear_line(s2sst("benchmark", "--gene", "WAVE", "--out", tmp_path / "table.csv"), "--hest", "count cube")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
+from .cli_ablations import ablations
 from .cli_benchmark import benchmark
 from .engine.config import PRESETS, GridConfig, RunConfig, SamplingConfig, TrainingConfig
 from .engine.errors import ConfigError, S2SSTError
@@ -178,7 +179,9 @@ def _run_config(options: dict[str, Any]) -> RunConfig:
     if options["seconds"] is not None and options["steps"] is not None:
         raise ConfigError("--seconds and --steps exclude each other; give one of them.")
     if options["preset"] == "instant" and (options["seconds"] or options["steps"]):
-        raise ConfigError("The preset instant trains nothing, so it takes no --seconds or --steps; choose fast to train.")
+        raise ConfigError(
+            "The preset instant trains nothing, so it takes no --seconds or --steps; choose fast to train."
+        )
     names = ("stride", "seconds", "steps", "device", "seed", "bin_um", "min_qv", "normalisation", "images")
     config = RunConfig.preset(options["preset"], **{name: options[name] for name in names})
     if options["images"] is not None and not options["images"].is_dir():
@@ -268,6 +271,7 @@ def _run(name: str, job: Job, out: Path, command: str) -> int:
 
 
 app.command()(benchmark)
+app.command()(ablations)
 
 
 @app.command()

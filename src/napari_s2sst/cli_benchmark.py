@@ -30,9 +30,26 @@ ALL_BINS = {"MAE": ("mae", min), "PCC": ("pcc", max), "SSIM": ("ssim", max)}
 """Heading -> the field of Scores, and which of two values is the better."""
 
 
+SlideArgument = Annotated[
+    Path | None, typer.Argument(metavar="[BUNDLE|FILE.npz]", help="A Xenium output folder or a count cube.")
+]
+HestOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--hest", metavar="FILE.h5ad", help="A sample of HEST-1k instead: its Xenium pseudo-spots, bins of 100 um.",
+        show_default=False,
+    ),
+]  # fmt: skip
+GeneOption = Annotated[
+    list[str] | None, typer.Option("--gene", metavar="NAME", help="A gene; may be given again.", show_default=False)
+]
+
+
 def benchmark(
-    slide: Annotated[Path, typer.Argument(metavar="BUNDLE|FILE.npz", help="A Xenium output folder or a count cube.")],
     out: Annotated[Path, typer.Option(metavar="FILE.csv", help="The table: a row for each gene, method and seed.")],
+    slide: SlideArgument = None,
+    hest: HestOption = None,
+    gene: GeneOption = None,
     genes: Annotated[str, typer.Option(metavar="A,B", help="Genes, with commas between.", show_default=False)] = "",
     genes_file: Annotated[Path | None, typer.Option(metavar="FILE", help="A text file with one gene a line.")] = None,
     all_genes: Annotated[bool, typer.Option("--all-genes", help="Every gene of the slide.")] = False,
@@ -41,7 +58,8 @@ def benchmark(
         str,
         typer.Option(
             metavar="LIST",
-            help=f"all, classical, networks, or names with commas between: {', '.join(PRESETS)}, kriging, ...",
+            help="all, classical, panel (DIST, BayesSpace), networks, or names with commas between: "
+            f"{', '.join(PRESETS)}, kriging, ...",
         ),
     ] = "all",
     stride: Annotated[int, typer.Option(help=SamplingConfig.model_fields["stride"].description)] = 2,
@@ -57,6 +75,9 @@ def benchmark(
     one_by_one: Annotated[
         bool, typer.Option("--one-by-one", help="Train anew for every gene; paper always does, the others need not.")
     ] = False,
+    panel: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Most frequent genes that DIST and BayesSpace learn from.")
+    ] = 100,
     device: Annotated[str, typer.Option(help=RunConfig.model_fields["device"].description)] = "auto",
     normalisation: Annotated[str, typer.Option(help="log1p, median-log1p or none.")] = "log1p",
 ) -> None:
@@ -64,38 +85,64 @@ def benchmark(
 
     "all" includes the paper's method as published: hours a gene unless --seconds or --steps limits it, and much memory.
     """
-    from .cli import choose_genes, open_slide
-    from .engine.benchmark import choose_methods
+    from .cli import choose_genes
+    from .engine.benchmark import PANEL_METHODS, choose_methods
+    from .engine.run import prepare
 
     chosen = choose_methods(methods)
     if seconds is not None and steps is not None:
         raise ConfigError("--seconds and --steps exclude each other; give one of them.")
-    trainings = _read_seeds(seeds)
+    trainings = read_seeds(seeds)
     config = RunConfig.preset("fast", stride=stride, bin_um=bin_um, device=device, normalisation=normalisation)
-    _check_place(out)
-    is_cube = slide.suffix.lower() == ".npz"
-    opened, config = open_slide(None if is_cube else slide, slide if is_cube else None, config, bin_um, None)
-    names = [name.strip() for name in genes.split(",") if name.strip()]
+    check_place(out)
+    opened, config = open_input(slide, hest, config, bin_um)
+    names = [*(gene or []), *(name.strip() for name in genes.split(",") if name.strip())]
     if (top is not None) + all_genes + bool(names or genes_file) != 1:
         some = ",".join(list(opened.genes)[:3])
         raise ConfigError(
-            f"Choose the genes in one way: --genes (as in --genes {some}), --genes-file, --top or --all-genes."
+            f"Choose the genes in one way: --gene, --genes (as in --genes {some}), --genes-file, --top or --all-genes."
         )
     if top is not None:
         names = list(opened.genes)[:top]
-    job = _job(opened, choose_genes(opened, names, genes_file, all_genes), config)
+    job = measured_job(opened, choose_genes(opened, names, genes_file, all_genes), config)
     limits = {"seeds": trainings, "seconds": seconds, "steps": steps, "one_by_one": one_by_one}
+    if set(chosen) & set(PANEL_METHODS):
+        limits["panel"] = prepare(opened, list(opened.genes)[:panel], job.config).sparse
     _run(opened, job, chosen, out, limits)
 
 
-def _read_seeds(text: str) -> tuple[int, ...]:
+def open_input(slide: Path | None, hest: Path | None, config: RunConfig, bin_um: float | None) -> tuple[Any, RunConfig]:
+    """The slide, whatever kind of file it is in, and the config with the bin size of one that has its own."""
+    from .cli import open_slide
+
+    if (slide is None) == (hest is None):
+        raise ConfigError(
+            "Give a Xenium folder or a count cube, or a HEST-1k sample with --hest FILE.h5ad, and not both."
+        )
+    if slide is not None:
+        suffix = slide.suffix.lower()
+        if suffix == ".h5ad":
+            raise ConfigError(
+                f"{slide} is no Xenium folder and no count cube; give a HEST-1k sample as --hest {slide}."
+            )
+        is_cube = suffix == ".npz"
+        return open_slide(None if is_cube else slide, slide if is_cube else None, config, bin_um, None)
+    from .engine.hest import open_hest
+
+    opened = open_hest(hest)
+    if bin_um is not None and bin_um != opened.bin_um:
+        raise ConfigError(f"{hest} has bins of {opened.bin_um:g} um, not {bin_um:g}; leave --bin-um out.")
+    return opened, config.changed(bin_um=opened.bin_um)
+
+
+def read_seeds(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isascii() and part.isdigit() for part in parts):
         raise ConfigError(f"--seeds can't be {text!r}; give whole numbers with commas between, such as 0,1,2.")
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
-def _check_place(out: Path) -> None:
+def check_place(out: Path) -> None:
     """Found out before anything is computed, not after hours."""
     from .engine.writing import check_output_folder
 
@@ -104,7 +151,7 @@ def _check_place(out: Path) -> None:
     check_output_folder(out.parent)
 
 
-def _job(opened: Any, genes: list[str], config: RunConfig):
+def measured_job(opened: Any, genes: list[str], config: RunConfig):
     """The genes' maps and their lattices; genes that no measured bin has a transcript of are left out, and named."""
     from dataclasses import replace
 
@@ -113,14 +160,17 @@ def _job(opened: Any, genes: list[str], config: RunConfig):
     from .engine.run import prepare
     from .terminal import say
 
+    notes = Console(stderr=True)
     job = prepare(opened, genes, config)
     empty = [sparse.gene for sparse in job.sparse if not sparse.values[sparse.measured].any()]
     if len(empty) == len(job.sparse):
         raise ConfigError(
             f"No measured bin has a transcript of {', '.join(empty[:5])}. Choose other genes or larger bins."
         )
+    if getattr(opened, "bin_is_assumed", False):
+        say(notes, f"{opened.name} does not say how large a pixel is; its bins are taken to be HEST's usual 100 um.")
     if empty:
-        say(Console(stderr=True), f"Left out, without a transcript in any measured bin: {', '.join(empty)}")
+        say(notes, f"Left out, without a transcript in any measured bin: {', '.join(empty)}")
         pairs = [pair for pair in zip(job.sparse, job.truth, strict=True) if pair[0].gene not in empty]
         job = replace(job, sparse=tuple(sparse for sparse, _ in pairs), truth=tuple(truth for _, truth in pairs))
     return job
@@ -129,7 +179,7 @@ def _job(opened: Any, genes: list[str], config: RunConfig):
 def _run(opened: Any, job: Any, methods: tuple[str, ...], out: Path, limits: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from .engine.benchmark import WITH_IMAGE, benchmark, rows
+    from .engine.benchmark import NEEDS_HOURS, WITH_IMAGE, benchmark, rows
     from .engine.colour import colour_map
     from .engine.export import write_scores_csv
     from .terminal import clock, say
@@ -141,7 +191,7 @@ def _run(opened: Any, job: Any, methods: tuple[str, ...], out: Path, limits: dic
     colour = colour_map(opened.images, job.truth[0]) if WITH_IMAGE in methods and opened.images else None
     if WITH_IMAGE in methods and colour is None:
         say(notes, f"{WITH_IMAGE} is left out: there is no morphology image here.")
-    if "paper" in methods:
+    if set(methods) & set(NEEDS_HOURS):
         say(notes, "The paper's method takes hours for each gene unless --seconds or --steps limits it. "
                    "Without a GPU it needs more than 24 GB of memory.")  # fmt: skip
     began = saved = time.monotonic()

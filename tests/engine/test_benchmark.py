@@ -5,7 +5,17 @@ import pytest
 
 from napari_s2sst import RunConfig, open_count_cube
 from napari_s2sst.engine.baselines import METHODS
-from napari_s2sst.engine.benchmark import CLASSICAL, OURS, WITH_IMAGE, benchmark, choose_methods, rows, summary
+from napari_s2sst.engine.benchmark import (
+    CLASSICAL,
+    NETWORKS,
+    OURS,
+    PANEL_METHODS,
+    WITH_IMAGE,
+    benchmark,
+    choose_methods,
+    rows,
+    summary,
+)
 from napari_s2sst.engine.config import PRESETS
 from napari_s2sst.engine.errors import ConfigError
 from napari_s2sst.engine.limit import LIMIT
@@ -25,14 +35,30 @@ def job(tmp_path_factory):
 
 
 def test_all_means_every_method_and_the_limit():
-    assert choose_methods("all") == (*CLASSICAL, *PRESETS, LIMIT)
+    assert choose_methods("all") == (*CLASSICAL, *PANEL_METHODS, *NETWORKS, LIMIT)
     assert choose_methods("classical") == CLASSICAL
-    assert choose_methods("networks") == PRESETS
+    assert choose_methods("panel") == PANEL_METHODS
+    assert choose_methods("networks") == NETWORKS
     assert set(OURS) < set(PRESETS)
 
 
 def test_names_are_taken_in_any_order_and_case_and_run_in_a_fixed_one():
     assert choose_methods("fast, KRIGING,gaussian,Kriging") == ("Gaussian", "kriging", "fast")
+
+
+def test_a_name_with_a_comma_in_it_is_one_name():
+    assert choose_methods("nearest,paper, small network") == ("nearest", "paper, small network")
+
+
+def test_the_panels_methods_give_every_gene_from_one_training_on_all_of_them(job):
+    outcomes = list(benchmark(job, ["DIST"], seconds=3, panel=job.sparse[1:]))
+    assert [(each.gene, each.method, each.seed) for each in outcomes] == [("WAVE", "DIST", 0), ("RIDGE", "DIST", 0)]
+    assert outcomes[0].train_s == outcomes[1].train_s > 0
+
+
+def test_the_small_stand_in_of_the_paper_trains_each_gene_alone(job):
+    outcomes = list(benchmark(job, ["pictures alone, small network"], steps=2))
+    assert [(each.gene, each.trained_on, each.steps) for each in outcomes] == [("WAVE", 1, 2), ("RIDGE", 1, 2)]
 
 
 @pytest.mark.parametrize("wanted", ["cubic", "fast,splines", "", " , "])

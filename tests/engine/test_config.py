@@ -17,7 +17,13 @@ def test_a_preset_survives_json(name):
 def test_the_papers_preset_has_the_papers_numbers():
     config = RunConfig.preset("paper")
     network, training = config.network, config.training
-    assert (network.cascades, network.blocks, network.channels, network.growth, network.convolutions) == (3, 8, 32, 32, 4)
+    assert (network.cascades, network.blocks, network.channels, network.growth, network.convolutions) == (
+        3,
+        8,
+        32,
+        32,
+        4,
+    )
     assert (network.heads, network.window, network.layout, network.start) == (4, 8, "dense", "replicate")
     assert (training.patch_bins, training.batch, training.image_batch, training.epochs) == (64, 16, 16, 3000)
     assert (training.learning_rate, training.schedule, training.slide_weight) == (1e-4, "constant", 10)

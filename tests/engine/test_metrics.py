@@ -23,7 +23,9 @@ def test_scores_are_those_of_scipy_and_skimage(truth):
     expected = np.where(truth.tissue, np.log1p(truth.values), 0)
     unmeasured = truth.tissue & ~sparse.lattice_mask()
     assert scores.mae == pytest.approx(np.abs(imputed.values - expected)[truth.tissue].mean(), rel=1e-5)
-    assert scores.pcc_unmeasured == pytest.approx(pearsonr(imputed.values[unmeasured], expected[unmeasured])[0], rel=1e-5)
+    assert scores.pcc_unmeasured == pytest.approx(
+        pearsonr(imputed.values[unmeasured], expected[unmeasured])[0], rel=1e-5
+    )
     full = structural_similarity(expected.astype(float), imputed.values.astype(float), data_range=np.ptp(expected))
     assert scores.ssim_full == pytest.approx(full, rel=1e-6)
     assert scores.bins == unmeasured.sum()

@@ -8,12 +8,14 @@ from napari_s2sst.engine.pretraining import pretrain, simulated_patches
 
 
 def config(stride: int = 2, **settings) -> RunConfig:
-    return RunConfig.preset("instant", stride=stride, batch=2, device="cpu", start_from="random", average=0.9, **settings)
+    return RunConfig.preset(
+        "instant", stride=stride, batch=2, device="cpu", start_from="random", average=0.9, **settings
+    )
 
 
 def test_simulated_patches_are_empty_on_glass():
     rng = np.random.default_rng(0)
-    values, tissue = simulated_patches(NaturalImages(None, rng), 10, 48, rng)
+    values, tissue, _ = simulated_patches(NaturalImages(None, rng), 10, 48, rng)
     assert values.shape == tissue.shape == (10, 1, 48, 48)
     assert (values[tissue == 0] == 0).all()
     assert 0 < (tissue == 0).mean() < 0.3

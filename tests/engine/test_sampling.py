@@ -13,7 +13,9 @@ sizes = st.integers(16, 40)
 @given(rows=sizes, columns=sizes, stride=st.integers(2, 4))
 def test_the_phases_of_a_lattice_tile_the_grid(rows, columns, stride):
     phases = [(r, c) for r in range(stride) for c in range(stride)]
-    assert np.array_equal(sum(lattice((rows, columns), stride, phase).astype(int) for phase in phases), np.ones((rows, columns)))
+    assert np.array_equal(
+        sum(lattice((rows, columns), stride, phase).astype(int) for phase in phases), np.ones((rows, columns))
+    )
 
 
 @given(rows=sizes, columns=sizes, stride=st.integers(2, 4), phase=st.tuples(st.integers(0, 1), st.integers(0, 1)))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ def gene_map(seed: int = 0, shape=(96, 104), **kwargs) -> GeneMap:
 
 
 def quick(**settings) -> RunConfig:
-    return RunConfig.preset("fast", **(dict(steps=4, batch=4, image_batch=2, device="cpu", start_from="random") | settings))
+    return RunConfig.preset(
+        "fast", **(dict(steps=4, batch=4, image_batch=2, patch_bins=32, device="cpu", start_from="random") | settings)
+    )
 
 
 def same_weights(a, b) -> bool:
@@ -59,10 +62,56 @@ def test_held_out_bins_are_never_a_target():
     hidden = hold_out(sparse, 0.2, rng)
     marked = np.where(hidden, 1.0, 0.0).astype(np.float32)
     only = GeneMap(np.kron(marked, np.ones((2, 2))))
-    patches = SlidePatches([sample(only)], 16, normalisation="none", held_out=[hidden], rng=rng, device=torch.device("cpu"))
+    patches = SlidePatches(
+        [sample(only)], 16, normalisation="none", held_out=[hidden], rng=rng, device=torch.device("cpu")
+    )
     batch = patches.draw(64)
     assert batch.values.sum() > 0
     assert (batch.values * batch.target).sum() == 0
+
+
+def test_scattered_held_out_bins_are_neither_seen_nor_a_target():
+    from napari_s2sst.engine.patches import SlidePatches, hold_out
+
+    sparse = sample(gene_map())
+    rng = np.random.default_rng(0)
+    hidden = hold_out(sparse, 0.2, rng, "scattered")
+    assert hidden[::2, ::2].any()
+    patches = SlidePatches(
+        [sparse], 16, normalisation="none", held_out=[hidden], rng=rng, device=torch.device("cpu"), hiding="scattered"
+    )
+    batch = patches.draw(16)
+    assert torch.equal(batch.measured, batch.target)
+    assert batch.measured.mean() == pytest.approx(0.8, abs=0.05)
+
+
+def test_what_is_hidden_of_a_patch_does_not_reach_the_network():
+    from napari_s2sst.engine.network import CDCIN
+    from napari_s2sst.engine.objective import Objective
+    from napari_s2sst.engine.patches import SlidePatches
+
+    config = RunConfig.preset("fast", image_batch=0, batch=2, precision="float32")
+    sparse = sample(gene_map())
+    rng, cpu = np.random.default_rng(0), torch.device("cpu")
+    patches = SlidePatches(
+        [sparse], 16, normalisation="log1p", held_out=[np.zeros(sparse.measured.shape, bool)], rng=rng, device=cpu,
+        hiding="scattered",
+    )  # fmt: skip
+    objective = Objective([sparse], config, 16, rng, cpu)
+    batch = objective.batch(patches.draw(2))
+    assert 0.05 < batch.gaps.mean() < 0.4
+    changed = replace(batch, slide=replace(batch.slide, values=batch.slide.values + 3 * batch.gaps))
+    seen = []
+
+    class Seen(CDCIN):
+        def forward(self, values, measured, unit=None):
+            seen.append(values * measured)
+            return super().forward(values, measured, unit)
+
+    network = Seen(config.network, 2)
+    for each in (batch, changed):
+        objective(network, each)
+    assert torch.equal(*seen)
 
 
 def test_the_same_seed_and_steps_give_the_same_weights_bit_for_bit():
@@ -73,7 +122,7 @@ def test_the_same_seed_and_steps_give_the_same_weights_bit_for_bit():
 
 def test_a_run_limited_by_time_repeats_exactly_with_its_steps():
     sparse = sample(gene_map())
-    timed = fit([sparse], quick(steps=None, seconds=1.5))
+    timed = fit([sparse], quick(steps=None, seconds=4))
     assert timed.steps >= 12
     assert timed.config.training.steps == timed.steps
     assert same_weights(timed, fit([sparse], timed.config))
@@ -240,5 +289,5 @@ def test_slow_steps_do_not_outlast_the_time_limit():
 
 
 def test_the_papers_losses_work_without_co_training():
-    config = quick(image_batch=0, sparse_to_dense=True, steps=1)
+    config = quick(image_batch=0, hiding="lattice", sparse_to_dense=True, steps=1)
     assert "sparse_to_dense" in fit([sample(gene_map())], config).losses[0]

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_s2sst.engine import tally
 from napari_s2sst.engine.errors import BundleError
 from napari_s2sst.engine.grid import Grid
 from napari_s2sst.engine.transcripts import CONTROL, TranscriptTable, no_such_gene
@@ -86,6 +87,18 @@ def test_rows_without_a_name_are_left_out(tmp_path):
 def test_the_extent_is_the_same_with_and_without_statistics(tmp_path):
     with_statistics = write(tmp_path, row_group_size=2).extent_um
     assert write(tmp_path, write_statistics=False).extent_um == with_statistics == (1.0, 1.0, 49.0, 99.0)
+
+
+def test_a_panel_too_large_for_the_cache_is_counted_as_one_gene_is(tmp_path, monkeypatch):
+    table = write(tmp_path)
+    grid = Grid.over(table.extent_um, 10.0)
+    genes = ["LTF", "CD4", "NegControlProbe_00042"]
+    straight = table.count(genes, grid)
+    monkeypatch.setattr(tally, "CACHED_COUNTERS", 1)
+    monkeypatch.setattr(tally, "WAITING_POINTS", 2)
+    for counted, expected in zip(table.count(genes, grid), straight, strict=True):
+        assert counted.dtype == np.int32
+        np.testing.assert_array_equal(counted, expected)
 
 
 def test_a_column_that_says_gene_wins_over_the_name(tmp_path):

@@ -7,10 +7,13 @@ maps            the values that travel: GeneMap, SparseMap, Normalisation
 events          what a training tells while it runs
 region          polygons in um <-> masks
 grid            points in um -> counts per bin, tissue mask
+spot_grid       spots -> the square bins that they fill
+tally           points -> counts per gene and bin, in threads
 transcripts     one streaming pass over a transcript table
 morphology      stains as lazily read image pyramids
 xenium          open a Xenium folder of any version
 count_cube      the same from a .npz of counts
+hest            the same from a HEST-1k .h5ad
 colour          stains -> their brightness per bin
 sample_tissue   a simulated section: where gland, tumour, stroma, fat lie
 sample_cells    its cells and their transcripts
@@ -21,9 +24,13 @@ sampling        dense -> sparse -> sparser
 natural_images  pictures, and patches of them that look like counts
 patches         random crops of sparse maps, turned and flipped
 blocks          the parts of the network
+smoothing       smooth maps of the lattice, for the network to look at
+difficulty      the scale of a map's noise, from its measured bins alone
 network         CDCIN
 losses          eqs 3-10, and their distributional form
+map_loss        and of the map in what maps are judged by
 device          which processor, with what arithmetic
+shards          a batch in parts, one for each core
 trained         what a training returns
 checkpoint      model files
 measured_bins   a sparse map, ready to interpolate
@@ -32,6 +39,11 @@ kriging         local kriging with a nugget
 thin_plate      smoothed thin-plate splines
 tesla           inverse distance in position and image colour
 baselines       the classical methods, all of them
+dist_network    DIST's residual network
+dist            DIST: a network for all genes of a slide, from their measured bins alone
+subspots        the bins that belong to each measured bin, for BayesSpace
+potts           their clusters and components, by MCMC
+bayes_space     BayesSpace: genes at measured bins -> genes at every bin
 imputation      whole maps in overlapping tiles
 validation      held-out bins: how good, against the classical methods, and how sure
 objective       a batch of patches -> the terms of the loss
@@ -45,4 +57,5 @@ export          OME-TIFF, AnnData, CSV
 run             a whole run: slide -> maps -> training -> imputed maps, scores, files
 peak_memory     what a piece of work took
 benchmark       all methods on the same sparse input
+ablations       named variants of a preset on the same sparse input
 """

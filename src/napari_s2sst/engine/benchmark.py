@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,27 @@ from .run import Job
 
 CLASSICAL = (*METHODS, *BENCHMARK_METHODS)
 WITH_IMAGE = "TESLA with image"
+PANEL_METHODS = ("DIST", "BayesSpace")
+"""They learn from all genes of the slide."""
 OURS = ("instant", "fast", "balanced")
 """The presets of this program's own; `paper` is an alternative like the classical methods."""
-ONE_GENE_AT_A_TIME = ("paper",)
+_PAPER_SMALL = dict(
+    cascades=2, blocks=3, convolutions=3, attention=False, layout="lattice", sparse_to_dense=False, patch_bins=64, seconds=120.0,
+    precision="auto",
+)  # fmt: skip
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "paper, small network": ("paper", _PAPER_SMALL),
+    "pictures alone": ("paper", {"slide_weight": 0.0}),
+    "pictures alone, small network": ("paper", _PAPER_SMALL | {"slide_weight": 0.0}),
+}
+"""Name -> preset and what is changed of it. The small ones take the paper's losses, rate and pictures to a network that two
+cores can train in minutes: two cascades of three dense blocks on the lattice, no attention, eq. 3 without eq. 4."""
+NETWORKS = (*PRESETS, *VARIANTS)
+ONE_GENE_AT_A_TIME = ("paper", *VARIANTS)
 """Trained anew for every gene, as published; the others train on all chosen genes together unless told otherwise."""
 TRAINS_NOTHING = ("instant",)
-GROUPS = {"classical": CLASSICAL, "networks": PRESETS}
+NEEDS_HOURS = ("paper", "pictures alone")
+GROUPS = {"classical": CLASSICAL, "panel": PANEL_METHODS, "networks": NETWORKS}
 SCORES = tuple(field.name for field in fields(Scores))
 
 
@@ -86,9 +102,11 @@ def choose_methods(wanted: str) -> tuple[str, ...]:
 
     Raises :class:`ConfigError` on an unknown one.
     """
-    known = (*CLASSICAL, *PRESETS, LIMIT)
+    known = (*CLASSICAL, *PANEL_METHODS, *NETWORKS, LIMIT)
     chosen: set[str] = set()
-    for name in filter(None, (part.strip() for part in wanted.split(","))):
+    small = "small network"
+    for name in filter(None, (part.strip() for part in wanted.replace(f", {small}", f"; {small}").split(","))):
+        name = name.replace(f"; {small}", f", {small}")
         lower = name.lower()
         match = [each for each in known if each.lower() == lower]
         if not match and lower != "all" and lower not in GROUPS:
@@ -108,8 +126,11 @@ def benchmark(
     steps: int | None = None,
     one_by_one: bool = False,
     colour: np.ndarray | None = None,
+    panel: Sequence[SparseMap] | None = None,
 ) -> Iterator[Outcome]:
     """Run each method on every gene of the job; outcomes come as they are ready.
+
+    ``panel``: the same lattice of other genes, for the methods that learn from the whole slide; the job's own without it.
 
     ``seconds`` and ``steps`` limit each training that trains at all. Without a ``colour`` map (rows, columns, channels)
     the methods that need the image are left out. Raises what training raises.
@@ -118,7 +139,10 @@ def benchmark(
         if method in CLASSICAL:
             if method != WITH_IMAGE or colour is not None:
                 yield from _classical(job, method, colour)
-        elif method in PRESETS:
+        elif method in PANEL_METHODS:
+            for seed in seeds:
+                yield from _of_panel(job, method, panel or (), seed, seconds)
+        elif method in NETWORKS:
             for seed in seeds[:1] if method in TRAINS_NOTHING else seeds:
                 apart = one_by_one or method in ONE_GENE_AT_A_TIME
                 together = [[index] for index in range(len(job.sparse))] if apart else [range(len(job.sparse))]
@@ -140,14 +164,35 @@ def _classical(job: Job, method: str, colour: np.ndarray | None) -> Iterator[Out
         yield Outcome(sparse.gene, method, None, scores, 0.0, 0, took, 0, "cpu", peak.mb, peak.extra_mb)
 
 
+def _of_panel(job: Job, method: str, panel: Sequence[SparseMap], seed: int, seconds: float | None) -> Iterator[Outcome]:
+    """One training on the whole panel gives all the job's genes."""
+    if method == "DIST":
+        from .dist import dist
+
+        run = partial(dist, seconds=seconds)
+    else:
+        from .bayes_space import bayes_space as run
+    own = {sparse.gene for sparse in job.sparse}
+    maps = [*job.sparse, *(sparse for sparse in panel if sparse.gene not in own)]
+    with PeakMemory() as peak:
+        began = time.perf_counter()
+        found = run(maps, range(len(job.sparse)), normalisation=job.config.grid.normalisation, seed=seed)
+        took = time.perf_counter() - began
+    for estimate, sparse, truth in zip(found, job.sparse, job.truth, strict=True):
+        scores = score(estimate, truth=truth, sparse=sparse)
+        yield Outcome(sparse.gene, method, seed, scores, took, len(own), 0.0, 0, "cpu", peak.mb, peak.extra_mb)
+
+
 def _network(
-    job: Job, preset: str, indices: Sequence[int], seed: int, seconds: float | None, steps: int | None
+    job: Job, method: str, indices: Sequence[int], seed: int, seconds: float | None, steps: int | None
 ) -> Iterator[Outcome]:
     from .imputation import impute  # torch is imported only where a network is asked for
     from .training import fit
 
-    limits = {} if preset in TRAINS_NOTHING else {"seconds": seconds, "steps": steps}
-    config = RunConfig.preset(preset, **_inputs(job.config), seed=seed, **limits)
+    name, changes = VARIANTS.get(method, (method, {}))
+    limits = {} if method in TRAINS_NOTHING else {"seconds": seconds, "steps": steps}
+    limits = {key: value for key, value in limits.items() if value is not None}
+    config = RunConfig.preset(name, **_inputs(job.config), seed=seed, **(changes | limits))
     maps: list[SparseMap] = [job.sparse[index] for index in indices]
     with PeakMemory() as training:
         began = time.perf_counter()
@@ -161,7 +206,7 @@ def _network(
         truth = job.truth[index]
         peak_mb, extra_mb = (max(getattr(part, name) for part in (training, imputing)) for name in ("mb", "extra_mb"))
         yield Outcome(
-            sparse.gene, preset, None if preset in TRAINS_NOTHING else seed,
+            sparse.gene, method, None if method in TRAINS_NOTHING else seed,
             score(found, truth=truth, sparse=sparse), train_s, len(maps), took, trained.steps, trained.device,
             peak_mb, extra_mb,
         )  # fmt: skip

@@ -70,7 +70,9 @@ class WindowAttention(nn.Module):
             x = torch.roll(x, (-shift, -shift), dims=(1, 2))
         x = windows(x, w)  # (B * windows, w^2, C)
         q, k, v = self.qkv(x).view(len(x), w * w, 3, heads, c // heads).permute(2, 0, 3, 1, 4)
-        bias = self.position_bias[self.positions].view(w * w, w * w, heads).permute(2, 0, 1)[None]  # (1, heads, w^2, w^2)
+        bias = (
+            self.position_bias[self.positions].view(w * w, w * w, heads).permute(2, 0, 1)[None]
+        )  # (1, heads, w^2, w^2)
         if shift:
             apart = shift_mask(rows, columns, w, shift, x.device)  # (windows, w^2, w^2)
             bias = (bias + apart[:, None]).repeat(b, 1, 1, 1)
@@ -86,7 +88,9 @@ class ChannelAttentionBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(channels, channels // 4, 3, padding=1), nn.GELU(), nn.Conv2d(channels // 4, channels, 3, padding=1)
+            nn.Conv2d(channels, channels // 4, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(channels // 4, channels, 3, padding=1),
         )
         self.weigh = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, channels // 8, 1), nn.ReLU(),

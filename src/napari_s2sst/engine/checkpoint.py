@@ -13,7 +13,7 @@ from .errors import CheckpointError, S2SSTError
 from .trained import Calibration, Trained
 from .writing import written_whole
 
-FORMAT = "napari-s2sst model 1"
+FORMAT = "napari-s2sst model 2"
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -59,7 +59,9 @@ def load_model(path: str | Path) -> Trained:
             about = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} can't be read as a model file ({error}). It may be cut short; use another one.") from error
+        raise CheckpointError(
+            f"{path} can't be read as a model file ({error}). It may be cut short; use another one."
+        ) from error
     if about.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} holds {about.get('format', 'weights of another program')}, and {FORMAT!r} is needed. "

@@ -67,6 +67,10 @@ class NetworkConfig(_Part):
     """Work on the dense grid as the paper does, or on the lattice with the S*S phases as channels, which is S*S times cheaper."""
     start: Literal["replicate", "bilinear"] = "replicate"
     """The first estimate: each measured value copied over its S x S bins as in the paper, or bilinear between them."""
+    smoothings: tuple[Annotated[float, Field(gt=0, le=32)], ...] = ()
+    """Widths, in lattice pitches, of smooth maps that every cascade sees beside the estimate; none in the paper."""
+    scaled: bool = False
+    """Work in units of each map's own noise, so that weak and strong genes look alike; the paper divides all by 10."""
     quantiles: tuple[Fraction, ...] = ()
     """Quantiles predicted beside the mean. Empty, as in the paper: one value a bin."""
 
@@ -102,6 +106,13 @@ class TrainingConfig(_Part):
     """Weight of the slide's loss against the pictures', lambda in the paper."""
     sparse_to_dense: bool = True
     """The loss of eq. 4 beside that of eq. 3. Data consistency makes it nearly free, and it costs most of the time."""
+    hiding: Literal["lattice", "scattered"] = "lattice"
+    """What of the measured bins is hidden and told from the others: all but every S-th along both axes (the paper), or single
+    ones here and there. The first is a lattice twice as wide, on which bins share less than next ones do."""
+    hidden_share: Annotated[float, Field(gt=0, lt=0.6)] = 0.2
+    """Of a patch's measured bins, where they are scattered; the mean, from half to one and a half times as many."""
+    relative_loss: bool = False
+    """Divide a map's errors by how badly its measured bins tell each other, so that weak genes count as much as strong ones."""
     held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Share of measured bins never used as a target, to see how well the network does and to choose what it is mixed with."""
     average: Decay = 0.0
@@ -115,17 +126,21 @@ class TrainingConfig(_Part):
 class ImputationConfig(_Part):
     """From weights to a whole map."""
 
-    tile_bins: Annotated[int, Field(ge=16, le=512)] = 64
+    tile_bins: Annotated[int, Field(ge=16, le=2048)] = 64
     """Side of an inference tile on the dense grid; best left at the training patch's size."""
     overlap: Literal["uniform", "hann"] = "uniform"
-    """Weights of overlapping tiles: all alike at a small step as in the paper's code, or a smooth window at half a tile."""
+    """Weights of overlapping tiles: all alike at a small step as in the paper's code, or smoothly falling ones at their borders."""
     symmetries: Literal[1, 2, 4, 8] = 1
     """Turns and flips of the lattice to average over. Their spread is part of the uncertainty."""
-    mean_share: Fraction = 0.5
-    """Where a distribution is predicted, the map is this share of its mean and the rest of its median. The median has the
-    lower absolute error, the mean the higher correlation and structural similarity."""
+    map_share: Fraction = 1.0
+    """Where a distribution is predicted, this share of the map is the network's first output, the rest its median. The median
+    has the lower absolute error, the first output the higher correlation and structural similarity."""
+    classical: tuple[Literal["bilinear", "inverse distance", "Gaussian", "kriging", "thin plate"], ...] = (
+        "kriging", "Gaussian", "thin plate",
+    )  # fmt: skip
+    """Classical estimates whose mean a share of the map is."""
     classical_share: Fraction = 0.0
-    """Share of the bilinear estimate in the map. A network that learnt on a wider lattice trusts near bins too little."""
+    """That share. The network knows what maps look like, kriging how far this gene's bins tell each other."""
     restore_measured: bool = True
     """Put the measured bins back exactly, as the last step."""
 
@@ -166,10 +181,9 @@ class RunConfig(_Part):
         stride = self.parsed(data).sampling.stride
         if settings.get("stride") is not None and self.network.layout == "lattice":
             # The network works on the lattice: keep the number of measured bins it sees, not the size of the patch.
-            bins = round(self.training.patch_bins / self.sampling.stride * stride)
             for part, name in (("training", "patch_bins"), ("imputation", "tile_bins")):
                 if settings.get(name) is None:
-                    data[part][name] = bins
+                    data[part][name] = round(getattr(getattr(self, part), name) / self.sampling.stride * stride)
         return self.parsed(data)
 
     @classmethod
@@ -198,17 +212,27 @@ class RunConfig(_Part):
 _PART_NAMES = ("grid", "sampling", "network", "training", "imputation")
 
 _SMALL = NetworkConfig(
-    cascades=2, blocks=3, growth=32, convolutions=3, attention=False, layout="lattice", start="bilinear",
+    cascades=2,
+    blocks=3,
+    channels=64,
+    growth=32,
+    convolutions=3,
+    attention=False,
+    layout="lattice",
+    start="bilinear",
+    smoothings=(0.7, 1.4, 2.8, 5.6),
+    scaled=True,
     quantiles=(0.05, 0.5, 0.95),
 )
-"""About 420,000 weights on the lattice. Without attention, which on a processor costs four times what the rest does,
+"""About 790,000 weights on the lattice. Without attention, which on a processor costs four times what the rest does,
 two cores see enough patches in a minute or two."""
 
-_MIXED = ImputationConfig(overlap="hann", symmetries=8, mean_share=0.35, classical_share=0.3)
+_MIXED = ImputationConfig(tile_bins=512, overlap="hann", symmetries=8, classical_share=0.5)
 
 _REFINING = dict(
     patch_bins=64, batch=8, image_batch=8, image_style="counts", learning_rate=5e-4, schedule="cosine", warmup_steps=20,
-    slide_weight=1.0, sparse_to_dense=False, held_out=0.08, precision="auto", start_from="shipped",
+    slide_weight=1.0, sparse_to_dense=False, hiding="scattered", relative_loss=True, held_out=0.08, precision="auto",
+    start_from="shipped",
 )  # fmt: skip
 
 _PRESETS: dict[str, dict[str, Any]] = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+import platform
 
 import torch
 
@@ -13,20 +14,10 @@ _CPU = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") el
 """What the processor can do; older versions of torch don't tell."""
 
 
-_THREADS = max(1, torch.get_num_threads() - 1)
-"""All but one core. OpenMP's threads wait for each other busily: when another program, or the window, takes one of their
-cores, every step takes many times as long (measured: 50 times on two cores)."""
+CAN_YIELD = hasattr(os, "setpriority") and platform.system() == "Linux"
 
-
-@contextlib.contextmanager
-def leaving_a_core_free() -> Iterator[None]:
-    """Compute with :data:`_THREADS` threads here; always as many, so that results repeat bit for bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(_THREADS)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+CORES = max(1, torch.get_num_threads() - (not CAN_YIELD))
+"""Threads that compute. Where they can't be given a low priority, one core stays free for the window."""
 
 
 def devices() -> list[tuple[str, str]]:
@@ -37,7 +28,7 @@ def devices() -> list[tuple[str, str]]:
     ]
     if torch.backends.mps.is_available():
         found.append(("mps", "Apple GPU"))
-    return [*found, ("cpu", f"CPU, {_THREADS} thread{'s' if _THREADS > 1 else ''}")]
+    return [*found, ("cpu", f"CPU, {CORES} thread{'s' if CORES > 1 else ''}")]
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -11,9 +11,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
-from skimage.measure import block_reduce
-from skimage.morphology import isotropic_closing
 
 from .errors import BundleError
 
@@ -96,6 +93,9 @@ def tissue_mask(totals: np.ndarray, bin_um: float) -> np.ndarray:
     the bin size changes. Where nearly everything is small islands (a subsampled table), they are kept: the mask is
     empty only where there are no transcripts.
     """
+    from scipy import ndimage
+    from skimage.measure import block_reduce
+
     occupied = totals > 0
     if not occupied.any():
         return occupied
@@ -110,6 +110,8 @@ def tissue_mask(totals: np.ndarray, bin_um: float) -> np.ndarray:
 
 
 def _closed(mask: np.ndarray, radius: int) -> np.ndarray:
+    from skimage.morphology import isotropic_closing
+
     # Padded, because the erosion would otherwise take the map's edge for tissue.
     padded = np.pad(mask, radius + 1)
     inner = np.s_[radius + 1 : -radius - 1, radius + 1 : -radius - 1]
@@ -118,6 +120,8 @@ def _closed(mask: np.ndarray, radius: int) -> np.ndarray:
 
 def _without_islands(mask: np.ndarray, occupied: np.ndarray, smallest: float) -> np.ndarray:
     """The mask without connected parts of fewer than ``smallest`` bins, unless they hold most of the occupied bins."""
+    from scipy import ndimage
+
     labels, _ = ndimage.label(mask)
     large = np.bincount(labels.ravel()) >= smallest
     large[0] = False

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from .baselines import interpolate
 from .config import ImputationConfig
-from .device import arithmetic, choose_device, leaving_a_core_free
+from .device import arithmetic, choose_device
+from .difficulty import difficulty
 from .errors import ConfigError
 from .maps import GeneMap, NormalisationKind, SparseMap
 from .network import CDCIN
 from .patches import VALUE_SCALE
+from .shards import Shards
 from .trained import Calibration, Trained
 
 MARGIN_LATTICE = 4
@@ -27,7 +29,11 @@ MARGIN_LATTICE = 4
 UNIFORM_STEPS = 8
 """Steps that a uniformly weighted tile moves by within its own length (the authors' code)."""
 
-TILES_AT_ONCE = 16
+BINS_AT_ONCE = 16 * 32 * 32
+"""Lattice bins that go through the network together."""
+
+TAPER_LATTICE = 16
+"""Lattice bins along which a tile's weight rises and falls, half a tile at most: what borders spoil reaches no further."""
 
 SPREAD_TO_INTERVAL = 1.645
 """Half width of a normal distribution's 90 % interval in standard deviations."""
@@ -40,11 +46,10 @@ def impute(trained: Trained, sparse: SparseMap, *, device: str | None = None) ->
     over the eight turns and flips of the lattice, which tells how sure the network is of itself and no more.
     """
     place = choose_device(device) if device else _device_of(trained)
-    with leaving_a_core_free():
-        return impute_with(
-            trained.network(place), sparse, trained.config.imputation, kind=trained.config.grid.normalisation,
-            precision=trained.config.training.precision, calibration=trained.calibration,
-        )  # fmt: skip
+    return impute_with(
+        trained.network(place), sparse, trained.config.imputation, kind=trained.config.grid.normalisation,
+        precision=trained.config.training.precision, calibration=trained.calibration,
+    )  # fmt: skip
 
 
 def _device_of(trained: Trained) -> torch.device:
@@ -68,7 +73,7 @@ def impute_with(
     stretch = (calibration or Calibration()).interval_scale
     estimates = predict(network, sparse, config, kind=kind, precision=precision)  # (symmetries, outputs, rows, columns)
     if network.config.quantiles:
-        value, lower, upper = _read_distribution(estimates.mean(0), network.config.quantiles, config.mean_share)
+        value, lower, upper = _read_distribution(estimates.mean(0), network.config.quantiles, config.map_share)
     else:
         value = estimates.mean(0)[0]
         if len(estimates) < 8:
@@ -76,8 +81,9 @@ def impute_with(
             estimates = predict(network, sparse, every, kind=kind, precision=precision)
         half = SPREAD_TO_INTERVAL * estimates[:, 0].std(0)
         lower, upper = value - half, value + half
-    if config.classical_share:
-        value = value + config.classical_share * (interpolate(sparse, "bilinear", kind).values - value)
+    if config.classical_share and config.classical:
+        classical = np.mean([interpolate(sparse, method, kind).values for method in config.classical], axis=0)
+        value = value + config.classical_share * (classical - value)
     lower, upper = (value + stretch * part for part in (np.minimum(lower - value, 0), np.maximum(upper - value, 0)))
     if kind != "none":  # a logarithm of 1 + counts is never negative
         value, lower, upper = (np.maximum(part, 0) for part in (value, lower, upper))
@@ -93,12 +99,12 @@ def impute_with(
 
 
 def _read_distribution(
-    outputs: np.ndarray, quantiles: Sequence[float], mean_share: float
+    outputs: np.ndarray, quantiles: Sequence[float], map_share: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(1 + quantiles, ...) predicted mean and quantiles -> a mix of mean and median, the outer quantiles."""
+    """(1 + quantiles, ...) predicted map and quantiles -> a mix of map and median, the outer quantiles."""
     levels = np.sort(outputs[1:], axis=0)  # a network may let quantiles cross
     median = levels[int(np.argmin(np.abs(np.asarray(quantiles) - 0.5)))]
-    return mean_share * outputs[0] + (1 - mean_share) * median, levels[0], levels[-1]
+    return map_share * outputs[0] + (1 - map_share) * median, levels[0], levels[-1]
 
 
 def predict(
@@ -106,16 +112,18 @@ def predict(
 ) -> np.ndarray:
     """(symmetries, outputs, rows, columns) of the full grid in the normalised space, nothing put back."""
     values, measured = sparse.normalised(kind) / VALUE_SCALE, sparse.measured.astype(np.float32)
+    unit = difficulty(*(torch.from_numpy(part)[None, None] for part in (values, measured))).unit.item()
     margin = MARGIN_LATTICE
     values, measured = (np.pad(part, margin, mode="symmetric") for part in (values, measured))
     side = max(network.config.window, config.tile_bins // network.stride)
-    found = []
-    for turn, flip in _symmetries(config.symmetries):
-        seen = [_turned(part, turn, flip) for part in (values, measured)]
-        whole = _predict_lattice(network, *seen, side, config.overlap, precision)
-        whole = _turned_back(whole, turn, flip)
-        found.append(_cut(whole, sparse, margin, turn, flip))
-    return np.stack(found) * np.float32(VALUE_SCALE)
+
+    def turned(symmetry: tuple[int, bool]) -> np.ndarray:
+        seen = [_turned(part, *symmetry) for part in (values, measured)]
+        whole = _predict_lattice(network, *seen, unit, side, config.overlap, precision)
+        return _cut(_turned_back(whole, *symmetry), sparse, margin, *symmetry)
+
+    with Shards(config.symmetries, next(network.parameters()).device) as shards:
+        return np.stack(shards.map(turned, _symmetries(config.symmetries))) * np.float32(VALUE_SCALE)
 
 
 def _symmetries(count: int) -> list[tuple[int, bool]]:
@@ -152,7 +160,7 @@ def _cut(whole: np.ndarray, sparse: SparseMap, margin: int, turn: int, flip: boo
 
 @torch.inference_mode()
 def _predict_lattice(
-    network: CDCIN, values: np.ndarray, measured: np.ndarray, side: int, overlap: str, precision: str
+    network: CDCIN, values: np.ndarray, measured: np.ndarray, unit: float, side: int, overlap: str, precision: str
 ) -> np.ndarray:
     """(h, w) lattice -> (outputs, S h, S w), from overlapping tiles of at most ``side`` lattice bins."""
     stride = network.stride
@@ -167,11 +175,12 @@ def _predict_lattice(
         for row in _tile_starts(values.shape[0], sides[0], overlap)
         for column in _tile_starts(values.shape[1], sides[1], overlap)
     ]
-    for first in range(0, len(corners), TILES_AT_ONCE):
-        some = corners[first : first + TILES_AT_ONCE]
+    at_once = max(1, BINS_AT_ONCE // (sides[0] * sides[1]))
+    for first in range(0, len(corners), at_once):
+        some = corners[first : first + at_once]
         tiles = [torch.stack([part[r : r + sides[0], c : c + sides[1]] for r, c in some])[:, None] for part in parts]
         with arithmetic(device, precision):
-            estimate: Tensor = network(*tiles)[-1].float()
+            estimate: Tensor = network(*tiles, torch.full((len(some), 1, 1, 1), unit, device=device))[-1].float()
         for tile, (r, c) in zip(estimate, some, strict=True):
             at = np.s_[r * stride : (r + sides[0]) * stride, c * stride : (c + sides[1]) * stride]
             total[:, at[0], at[1]] += tile * weight
@@ -181,7 +190,7 @@ def _predict_lattice(
 
 def _tile_starts(length: int, side: int, overlap: str) -> list[int]:
     """First lattice bins of tiles that cover the length; the last one ends with it."""
-    step = max(1, side // (UNIFORM_STEPS if overlap == "uniform" else 2))
+    step = max(1, side // UNIFORM_STEPS if overlap == "uniform" else side - min(side // 2, TAPER_LATTICE))
     return [*range(0, length - side, step), length - side]
 
 
@@ -189,5 +198,9 @@ def _tile_weight(sides: Sequence[int], stride: int, overlap: str) -> np.ndarray:
     """(S sides[0], S sides[1]) weight of a tile's bins in the average."""
     if overlap == "uniform":
         return np.ones([side * stride for side in sides], np.float32)
-    edges = [np.hanning(side * stride + 2)[1:-1] + 1e-3 for side in sides]
+    edges = []
+    for side in sides:
+        taper = min(side // 2, TAPER_LATTICE) * stride
+        rise = np.hanning(2 * taper + 2)[1 : taper + 1] + 1e-3
+        edges.append(np.concatenate([rise, np.ones(side * stride - 2 * taper), rise[::-1]]))
     return np.outer(*edges).astype(np.float32)

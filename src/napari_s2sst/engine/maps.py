@@ -91,10 +91,11 @@ class GeneMap:
                 )
             if name != "tissue":
                 object.__setattr__(self, name, _readonly(array, np.float32))
-        finite = np.isfinite(values[self.tissue])
-        if not finite.all():
+        bad = np.isfinite(values)
+        bad = np.logical_not(bad, out=bad)
+        if bad.any() and bad[self.tissue].any():
             raise BundleError(
-                f"Gene map {self.gene!r} has {int((~finite).sum())} values inside the tissue that are not numbers. "
+                f"Gene map {self.gene!r} has {int(bad[self.tissue].sum())} values inside the tissue that are not numbers. "
                 "Take those bins out of `tissue`, or give them a value."
             )
 

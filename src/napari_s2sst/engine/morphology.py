@@ -14,14 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-import dask.array as da
 import numpy as np
 import tifffile
-import zarr
 
 from .errors import BundleError
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 CHUNK_PX = 1024
 """Side of what is read at once: whole tiles, few enough that a screenful does not drown in bookkeeping."""
@@ -40,7 +42,7 @@ class StainImage:
     """One stain of the morphology image. Nothing but headers has been read."""
 
     name: str
-    levels: list[da.Array]
+    levels: Sequence[da.Array]
     """(rows, columns) each, finest first, read where they are looked at."""
     pixel_size_um: float | None
     """Of the finest level; None where neither the image nor the bundle says."""
@@ -214,16 +216,41 @@ def _stain(tiff: tifffile.TiffFile, plane: _Plane, name: str, pixel_size_um: flo
         raise BundleError(
             f"{plane.path} is a colour picture, and a stain has one value a pixel. Take it out of the folder."
         )
-    levels = [_lazy(level) for level in pages if len(level.shape) == 2]
-    stored = len(levels)
-    if stored == 1:
-        while max(levels[-1].shape) > HUGE_PX:
-            coarser = da.coarsen(np.mean, levels[-1], {0: 4, 1: 4}, trim_excess=True)
-            levels.append(coarser.astype(levels[0].dtype))
-    return StainImage(name, levels, pixel_size_um, stored)
+    stored = [level for level in pages if len(level.shape) == 2]
+    return StainImage(name, _Pyramid(plane.path, stored), pixel_size_um, len(stored))
+
+
+class _Pyramid(Sequence):
+    """Lazy arrays of a stain's pages, made when first asked for: the packages for them take longer than the headers."""
+
+    def __init__(self, path: Path, pages: Sequence[tifffile.TiffPage]) -> None:
+        self._path, self._pages = path, pages
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def __getitem__(self, index):
+        return self._levels[index]
+
+    @cached_property
+    def _levels(self) -> list[da.Array]:
+        import dask.array as da
+
+        try:
+            levels = [_lazy(page) for page in self._pages]
+        except (OSError, ValueError, IndexError, struct.error, tifffile.TiffFileError) as error:
+            raise _broken(self._path, error) from None
+        if len(levels) == 1:
+            while max(levels[-1].shape) > HUGE_PX:
+                coarser = da.coarsen(np.mean, levels[-1], {0: 4, 1: 4}, trim_excess=True)
+                levels.append(coarser.astype(levels[0].dtype))
+        return levels
 
 
 def _lazy(page: tifffile.TiffPage) -> da.Array:
+    import dask.array as da
+    import zarr
+
     array = zarr.open(page.aszarr(), mode="r")
     # Whole tiles or strips, about CHUNK_PX on each side.
     chunks = tuple(min(length, step * max(1, CHUNK_PX // step))

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 from scipy import ndimage
+from scipy.spatial import cKDTree
 from skimage import color, io
 
 from .errors import ConfigError
@@ -76,23 +77,31 @@ class NaturalImages:
     def counts(self, side: int) -> np.ndarray:
         """Simulated counts: a picture or a random field as the rate of an overdispersed Poisson process."""
         rng = self._rng
-        rate = self._scaled(side) if rng.random() < 0.75 else self._random_field(side)
+        rate = self._scaled(side) if rng.random() < 0.6 else self._random_field(side)
         if rng.random() < 0.5:
             rate = 1 - rate
         rate = rate ** np.exp(rng.uniform(np.log(0.7), np.log(4.0)))
         if rng.random() < 0.15:  # a sharp border, as between two tissues
             rate = 1 / (1 + np.exp(-(rate - rng.uniform(0.2, 0.8)) * rng.uniform(10, 40)))
-        depth = np.exp(rng.uniform(np.log(0.2), np.log(150.0)))
+        if rng.random() < 0.4:  # niches: a second structure, often of another size, within the first
+            rate = rate * self._random_field(side) ** rng.uniform(0.5, 3)
+        depth = np.exp(rng.uniform(np.log(0.05), np.log(500.0)))
         rate = depth * (rate + rng.choice([0.0, rng.uniform(0, 0.1)]))
-        if rng.random() < 0.7:
+        if rng.random() < 0.85:
             rate = rate * self._cells(rate.shape)
         return rng.poisson(np.clip(rate, 0, MAX_COUNT)).astype(np.float32)
 
     def _cells(self, shape: tuple[int, int]) -> np.ndarray:
         """Factors about 1: cells differ more than chance alone would make them, and a cell may lie in several bins."""
         rng = self._rng
-        evenness = np.exp(rng.uniform(np.log(0.6), np.log(20.0)))  # 1 / variance
-        width = rng.uniform(0.3, 1.2) if rng.random() < 0.6 else 0.0  # of a cell, in bins
+        evenness = np.exp(rng.uniform(np.log(0.06), np.log(15.0)))  # 1 / variance
+        kind = rng.random()
+        if kind < 0.15:
+            return self._mosaic(shape, evenness)
+        # A cell straddles bins even where it is smaller than one: of what differs from cell to cell, next bins share a fifth
+        # to a half, and those after next hardly any. No lattice can tell, for it has no next bins; it must be learnt here.
+        width = rng.uniform(0.45, 0.68) if kind < 0.75 else np.exp(rng.uniform(np.log(0.6), np.log(2.2)))  # in bins
+        width = width if kind < 0.95 else 0.0
         if not width:
             return rng.gamma(evenness, 1 / evenness, shape)
         spike = np.zeros((17, 17))
@@ -100,6 +109,15 @@ class NaturalImages:
         kept = (ndimage.gaussian_filter(spike, width) ** 2).sum()  # of the variance, after smoothing
         evenness = max(evenness * kept, 0.02)
         return ndimage.gaussian_filter(rng.gamma(evenness, 1 / evenness, shape), width, mode="reflect")
+
+    def _mosaic(self, shape: tuple[int, int], evenness: float) -> np.ndarray:
+        """Cells side by side, several bins each, every one with its own factor: bins far smaller than a cell."""
+        rng = self._rng
+        across = np.exp(rng.uniform(np.log(1.5), np.log(8.0)))  # bins to a cell
+        cells = max(2, round(shape[0] * shape[1] / across**2))
+        bins = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+        nearest = cKDTree(rng.uniform(-0.5, np.array(shape) - 0.5, (cells, 2))).query(bins)[1]
+        return ndimage.gaussian_filter(rng.gamma(evenness, 1 / evenness, cells)[nearest], rng.uniform(0.2, 0.7))
 
     def _scaled(self, side: int) -> np.ndarray:
         """A crop at four times its size to an eighth of it, stretched to [0, 1]."""
@@ -114,7 +132,18 @@ class NaturalImages:
         return (crop - low) / max(high - low, 1e-3)
 
     def _random_field(self, side: int) -> np.ndarray:
-        field = ndimage.gaussian_filter(self._rng.standard_normal((side, side)), np.exp(self._rng.uniform(0, 2.5)))
+        """Smooth, or as rough as an exponential covariance and rougher; its logarithm or itself Gaussian."""
+        rng = self._rng
+        if rng.random() < 0.4:
+            field = ndimage.gaussian_filter(rng.standard_normal((side, side)), np.exp(rng.uniform(0, 2.5)))
+        else:  # Matern covariance, from its spectral density (Whittle 1954)
+            reach, smoothness = np.exp(rng.uniform(np.log(1.0), np.log(32.0))), rng.uniform(0.1, 1.5)
+            across, down = (np.fft.fftfreq(2 * side) * 2 * np.pi, np.fft.rfftfreq(2 * side) * 2 * np.pi)
+            density = (reach**-2 + across[:, None] ** 2 + down[None] ** 2) ** (-(smoothness + 1))
+            noise = np.fft.rfft2(rng.standard_normal((2 * side, 2 * side)))
+            field = np.fft.irfft2(noise * np.sqrt(density))[:side, :side]  # half of it: the other edge is its neighbour
+        if rng.random() < 0.5:
+            field = np.exp(rng.uniform(0.5, 2.5) * (field - field.mean()) / max(field.std(), 1e-6))
         low, high = field.min(), field.max()
         return ((field - low) / max(high - low, 1e-6)).astype(np.float32)
 
@@ -126,9 +155,7 @@ class NaturalImages:
         at = (np.arange(side, dtype=np.float32) - (side - 1) / 2) / zoom
         y, x = at[:, None], flip * at[None, :]
         reach = side / zoom / 2 * (abs(np.cos(angle)) + abs(np.sin(angle)))
-        middle = [
-            rng.uniform(reach, length - reach) if length > 2 * reach else length / 2 for length in picture.shape
-        ]
+        middle = [rng.uniform(reach, length - reach) if length > 2 * reach else length / 2 for length in picture.shape]
         rows = middle[0] + np.cos(angle) * y - np.sin(angle) * x
         columns = middle[1] + np.sin(angle) * y + np.cos(angle) * x
         return ndimage.map_coordinates(picture, [rows, columns], order=1, mode="reflect").astype(np.float32)

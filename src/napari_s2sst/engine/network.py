@@ -13,6 +13,12 @@ from torch.utils.checkpoint import checkpoint
 
 from .blocks import RDHAB
 from .config import NetworkConfig
+from .difficulty import difficulty
+from .patches import VALUE_SCALE
+from .smoothing import smoothed
+
+MOST_NOISE = 16.0
+"""Differences are shown up to about so many times the noise; borders of strong genes would drown all else."""
 
 
 def data_consistency(estimate: Tensor, measured: Tensor, mask: Tensor) -> Tensor:
@@ -80,6 +86,7 @@ class CDCIN(nn.Module):
 
     ``forward(values, measured)`` takes (B, 1, h, w) lattice values and their mask (1 measured, 0 not) and returns the
     K cascades' estimates, each (B, outputs, S h, S w): the mean, then one channel for each quantile of the config.
+    ``unit`` (B, 1, 1, 1) is the noise of the whole map (:attr:`Difficulty.unit`) where the input is a part of one.
     With the paper's numbers it has 3,310,659 weights.
     """
 
@@ -87,25 +94,28 @@ class CDCIN(nn.Module):
         super().__init__()
         self.config, self.stride = config, stride
         self.outputs = 1 + len(config.quantiles)
+        seen = self.outputs + len(config.smoothings)
         if config.layout == "dense":
-            sizes = (self.outputs, self.outputs)
+            sizes = (seen, self.outputs)
         else:  # the mask of measured lattice bins goes in as one more channel
-            sizes = (self.outputs * stride**2 + 1, self.outputs * stride**2)
+            sizes = (seen * stride**2 + 1 + config.scaled, self.outputs * stride**2)
         self.cascades = nn.ModuleList(RDHAN(*sizes, config) for _ in range(config.cascades))
         if config.start != "replicate":  # a good first estimate is not to be spoilt by a random correction
             for cascade in self.cascades:
                 nn.init.zeros_(cascade.last.weight)
                 nn.init.zeros_(cascade.last.bias)
 
-    def forward(self, values: Tensor, measured: Tensor) -> list[Tensor]:
+    def forward(self, values: Tensor, measured: Tensor, unit: Tensor | None = None) -> list[Tensor]:
         h, w = values.shape[2:]
         values, measured = self._padded(values * measured), self._padded(measured)
         known, mask = place(values, self.stride), place(measured, self.stride)
         x = self._start(values, measured).repeat(1, self.outputs, 1, 1)  # (B, outputs, S h, S w)
+        smooth = smoothed(values, measured, self.config.smoothings, self.stride) if self.config.smoothings else x[:, :0]
+        scale, beside = self._scale(values, measured, unit)
         estimates = []
         for cascade in self.cascades:
             z = data_consistency(x, known, mask) if self.config.data_consistency else x
-            x = z + self._correction(cascade, z, measured)
+            x = z + scale * self._correction(cascade, self._seen(z, smooth, scale), beside)
             estimates.append(x[:, :, : h * self.stride, : w * self.stride])
         return estimates
 
@@ -114,11 +124,26 @@ class CDCIN(nn.Module):
             return replicate(values, self.stride)
         return bilinear(values, measured, self.stride)
 
-    def _correction(self, cascade: nn.Module, z: Tensor, measured: Tensor) -> Tensor:
+    def _scale(self, values: Tensor, measured: Tensor, unit: Tensor | None) -> tuple[Tensor | float, Tensor]:
+        """Unit that each map is worked on in, as the network's values are; what cascades on the lattice see beside them."""
+        if not self.config.scaled:
+            return 1.0, measured
+        unit = difficulty(values, measured).unit if unit is None else unit
+        return unit / VALUE_SCALE, torch.cat([measured, unit.log().expand_as(measured)], dim=1)
+
+    def _seen(self, z: Tensor, smooth: Tensor, scale: Tensor | float) -> Tensor:
+        """What a cascade sees: the estimate; with smooth maps, how it and they differ from the sharpest, and that one."""
+        if not smooth.shape[1]:
+            return z / scale
+        base = smooth[:, :1]
+        difference = (torch.cat([z, smooth[:, 1:]], dim=1) - base) / scale
+        return torch.cat([MOST_NOISE * torch.tanh(difference / MOST_NOISE), base * VALUE_SCALE], dim=1)
+
+    def _correction(self, cascade: nn.Module, seen: Tensor, beside: Tensor) -> Tensor:
         if self.config.layout == "dense":
-            return cascade(z.contiguous(memory_format=torch.channels_last))
-        phases = F.pixel_unshuffle(z, self.stride)
-        x = torch.cat([phases, measured], dim=1).contiguous(memory_format=torch.channels_last)
+            return cascade(seen.contiguous(memory_format=torch.channels_last))
+        phases = F.pixel_unshuffle(seen, self.stride)
+        x = torch.cat([phases, beside], dim=1).contiguous(memory_format=torch.channels_last)
         return F.pixel_shuffle(cascade(x).contiguous(), self.stride)
 
     def _padded(self, x: Tensor) -> Tensor:

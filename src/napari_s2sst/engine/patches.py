@@ -30,6 +30,11 @@ class Patches:
     values: Tensor
     measured: Tensor
     target: Tensor
+    of_map: Tensor
+    """(batch,) index of the map that each patch is cut from."""
+
+    def __getitem__(self, part: slice) -> Patches:
+        return Patches(self.values[part], self.measured[part], self.target[part], self.of_map[part])
 
 
 class SlidePatches:
@@ -42,6 +47,7 @@ class SlidePatches:
         *,
         normalisation: NormalisationKind,
         held_out: Sequence[np.ndarray],
+        hiding: str = "lattice",
         rng: np.random.Generator,
         device: torch.device,
     ) -> None:
@@ -50,7 +56,8 @@ class SlidePatches:
         values, measured, target, starts, widths = [], [], [], [], []
         end = 0
         for sparse, hidden in zip(maps, held_out, strict=True):
-            parts = [sparse.normalised(normalisation) / VALUE_SCALE, sparse.measured, sparse.measured & ~hidden]
+            seen = sparse.measured if hiding == "lattice" else sparse.measured & ~hidden
+            parts = [sparse.normalised(normalisation) / VALUE_SCALE, seen, sparse.measured & ~hidden]
             parts = [_at_least(part, side) for part in parts]
             corners = _corners(parts[1], side)
             if not len(corners):
@@ -66,6 +73,7 @@ class SlidePatches:
             end += parts[0].size
         self._buffers = [torch.from_numpy(np.concatenate(whole)).to(device) for whole in (values, measured, target)]
         self._starts, self._widths = np.concatenate(starts), np.concatenate(widths)
+        self._maps = np.repeat(np.arange(len(starts)), [len(part) for part in starts])
         self._rows, self._columns = (torch.from_numpy(part).to(device) for part in _symmetries(side))
         self._queue = np.empty(0, np.int64)
 
@@ -83,7 +91,8 @@ class SlidePatches:
             torch.from_numpy(part[chosen]).to(self._device)[:, None, None] for part in (self._starts, self._widths)
         )
         at = start + self._rows[symmetry] * width + self._columns[symmetry]  # (batch, side, side)
-        return Patches(*(buffer[at][:, None] for buffer in self._buffers))
+        of_map = torch.from_numpy(self._maps[chosen]).to(self._device)
+        return Patches(*(buffer[at][:, None] for buffer in self._buffers), of_map)
 
 
 def _at_least(part: np.ndarray, side: int) -> np.ndarray:
@@ -110,13 +119,20 @@ def _symmetries(side: int) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(every[:, 0]), np.ascontiguousarray(every[:, 1])
 
 
-def hold_out(sparse: SparseMap, share: float, rng: np.random.Generator) -> np.ndarray:
+def patch_side(patch_bins: int, stride: int) -> int:
+    """Measured bins along a patch of the sparse map: P / S, rounded down so that it can be thinned once more."""
+    return max(stride * 2, patch_bins // stride // stride * stride)
+
+
+def hold_out(sparse: SparseMap, share: float, rng: np.random.Generator, hiding: str = "lattice") -> np.ndarray:
     """(lattice rows, lattice columns) mask of measured bins to keep away from training.
 
-    Only bins off the sparser lattice are drawn: those are what the network predicts when it is tried on the sparser map.
+    Where training hides all but a sparser lattice, only bins off it are drawn: those are what the network predicts when it is
+    tried on the sparser map. Where it hides scattered bins, any may be.
     """
     able = sparse.measured.copy()
-    able[:: sparse.stride, :: sparse.stride] = False
+    if hiding == "lattice":
+        able[:: sparse.stride, :: sparse.stride] = False
     where = np.flatnonzero(able)
     hidden = np.zeros(able.shape, bool)
     count = min(round(share * int(sparse.measured.sum())), len(where) // 2)

@@ -5,6 +5,8 @@ The lattice keeps every S-th bin along both axes. Its phases (r, c), 0 <= r, c <
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from .errors import SamplingError
@@ -26,7 +28,9 @@ def check_lattice(shape: tuple[int, int], stride: int, phase: tuple[int, int] = 
     if stride < 2:
         raise SamplingError(f"The stride is {stride}; choose 2 or more, as a stride of 1 measures every bin.")
     if not (0 <= phase[0] < stride and 0 <= phase[1] < stride):
-        raise SamplingError(f"The phase {phase} lies outside the stride {stride}; choose offsets from 0 to {stride - 1}.")
+        raise SamplingError(
+            f"The phase {phase} lies outside the stride {stride}; choose offsets from 0 to {stride - 1}."
+        )
     bins = [len(range(offset, length, stride)) for offset, length in zip(phase, shape, strict=True)]
     if min(bins) < MIN_LATTICE_BINS:
         most = (min(shape) - 1) // (MIN_LATTICE_BINS - 1)
@@ -97,6 +101,17 @@ def thin(sparse: SparseMap) -> SparseMap:
         bin_um=sparse.bin_um * sparse.stride,
         origin_um=sparse.origin_um,
         totals=None if sparse.totals is None else sparse.totals[take],
+        median_total=None if sparse.totals is None else sparse.normalisation("median-log1p").median_total,
+    )
+
+
+def hide(sparse: SparseMap, hidden: np.ndarray) -> SparseMap:
+    """The same as though some bins had not been measured; ``hidden`` (lattice rows, lattice columns). The lattice stays."""
+    kept = sparse.measured & ~hidden
+    return replace(
+        sparse,
+        values=np.where(kept, sparse.values, np.float32(0)),
+        measured=kept,
         median_total=None if sparse.totals is None else sparse.normalisation("median-log1p").median_total,
     )
 

@@ -18,15 +18,16 @@ from torch.optim.swa_utils import AveragedModel
 from . import validation
 from .checkpoint import load_model, shipped_model
 from .config import RunConfig
-from .device import arithmetic, choose_device, label, leaving_a_core_free, resolve_precision
+from .device import arithmetic, choose_device, label, resolve_precision
 from .errors import TrainingError
 from .events import Command, Event, Finished, Previewed, Started, Stepped, Validated, last_command
 from .imputation import impute_with
 from .maps import SparseMap
 from .network import CDCIN, parameters
-from .objective import Objective
-from .patches import SlidePatches, hold_out
+from .objective import Batch, Objective
+from .patches import SlidePatches, hold_out, patch_side
 from .schedule import TIMED_STEPS, learning_rate, running_mean, steps_within
+from .shards import Shards, one_thread, set_gradients
 from .trained import Trained
 
 VALIDATIONS = 25
@@ -59,8 +60,9 @@ def train(
     longer a number; :class:`ConfigError` when a setting names a device or picture folder that is not there.
     """
     try:
-        with leaving_a_core_free():
-            return (yield from _Run(maps, config, preview_every_s).events())
+        run = _Run(maps, config, preview_every_s)
+        with one_thread(), run.shards:
+            return (yield from run.events())
     except torch.cuda.OutOfMemoryError as error:
         raise TrainingError(
             f"The GPU ran out of memory with {config.training.batch} slide and {config.training.image_batch} picture patches a "
@@ -83,13 +85,20 @@ class _Run:
         self.preview_every_s = preview_every_s
         self.began = time.perf_counter()
         rng = np.random.default_rng(config.seed)
-        self.hidden = [hold_out(sparse, self.training.held_out, rng) for sparse in self.maps]
+        self.hidden = [hold_out(sparse, self.training.held_out, rng, self.training.hiding) for sparse in self.maps]
         self.held_out = validation.held_out_of(self.maps, self.hidden, config)
         side = patch_side(self.training.patch_bins, stride)
         self.patches = SlidePatches(
-            self.maps, side, normalisation=config.grid.normalisation, held_out=self.hidden, rng=rng, device=self.device
+            self.maps,
+            side,
+            normalisation=config.grid.normalisation,
+            held_out=self.hidden,
+            rng=rng,
+            device=self.device,
+            hiding=self.training.hiding,
         )
-        self.objective = Objective(config, side, rng, self.device)
+        self.objective = Objective(self.maps, config, side, rng, self.device)
+        self.shards = Shards(max(1, self.training.batch // 2), self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.network = CDCIN(config.network, stride)
@@ -97,8 +106,9 @@ class _Run:
         for cascade in self.network.cascades:
             cascade.recompute = self.device.type == "cpu" and config.network.layout == "dense"
         self.network.to(self.device, memory_format=torch.channels_last)
+        self.weights = list(self.network.parameters())
         self.optimiser = torch.optim.Adam(
-            self.network.parameters(), lr=self.training.learning_rate, betas=self.training.betas, fused=True
+            self.weights, lr=self.training.learning_rate, betas=self.training.betas, fused=True
         )
         self.average = None
         if self.training.average:
@@ -106,7 +116,8 @@ class _Run:
                 self.network, avg_fn=partial(running_mean, decay=self.training.average), use_buffers=False
             )
         self.best: dict[str, torch.Tensor] | None = None
-        self.best_mae = math.inf
+        self.best_loss: validation.Loss | None = None
+        self.first_loss: validation.Loss | None = None
         self.steps = self._known_steps()
         self.step = 0
         self.rows: list[dict[str, Any]] = []
@@ -154,25 +165,33 @@ class _Run:
         """One optimiser step; the loss terms as numbers."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.training, self.step, self.steps)
-        slide = self.patches.draw(self.training.batch)
-        with arithmetic(self.device, self.training.precision):
-            terms = self.objective(self.network, slide)
-        total = sum(weight * term for weight, term in terms.values())
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
+        whole = self.objective.batch(self.patches.draw(self.training.batch))
+        found = self.shards.map(self._gradients, whole.parts(self.shards.count))
+        set_gradients(self.weights, [gradients for _, gradients in found])
         if self.config.network.quantiles:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT)
+            torch.nn.utils.clip_grad_norm_(self.weights, MAX_GRADIENT)
         self.optimiser.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.step += 1
-        found = {"loss": total.item(), **{name: term.item() for name, (_, term) in terms.items()}}
-        if not math.isfinite(found["loss"]):
+        losses: dict[str, float] = {"loss": 0.0}
+        for terms, _ in found:
+            for name, loss in terms.items():
+                losses[name] = losses.get(name, 0.0) + loss.item()
+        if not math.isfinite(losses["loss"]):
             raise TrainingError(
                 f"The loss was no longer a number at step {self.step}. Choose a learning rate below "
                 f"{self.training.learning_rate:g}, or start again with another seed."
             )
-        return found
+        return losses
+
+    def _gradients(self, part: Batch) -> tuple[dict[str, torch.Tensor], tuple[torch.Tensor, ...]]:
+        """The loss and its terms of a part of the step's batch, and the gradients of the weights."""
+        with arithmetic(self.device, self.training.precision):
+            terms = self.objective(self.network, part)
+        total = sum(weight * term for weight, term in terms.values())
+        gradients = torch.autograd.grad(total, self.weights)
+        return {"loss": total.detach(), **{name: term.detach() for name, (_, term) in terms.items()}}, gradients
 
     def _known_steps(self) -> int | None:
         if self.training.steps is not None:
@@ -205,11 +224,19 @@ class _Run:
     def _validate(self) -> Validated:
         found = validation.estimates(self._averaged_network(), self.held_out, self.config)
         hidden, seen = validation.errors(found, self.held_out)
-        if hidden < self.best_mae:
-            self.best_mae = hidden
+        loss = validation.loss(found, self.held_out)
+        self.first_loss = self.first_loss or loss
+        if self.best_loss is None or self._is_better(loss):
+            self.best_loss = loss
             self.best = {name: weight.clone() for name, weight in self._averaged_network().state_dict().items()}
         self.rows.append({"step": self.step, "held_out_mae": hidden, "training_mae": seen})
         return Validated(self.step, hidden, seen)
+
+    def _is_better(self, loss: validation.Loss) -> bool:
+        """Than the best so far; than a start that knows much already only if chance hardly explains it."""
+        if loss.over(self.first_loss).mean() >= self.best_loss.over(self.first_loss).mean():
+            return False
+        return self.training.start_from == "random" or loss.is_below(self.first_loss, self.first_loss)
 
     def _averaged_network(self) -> CDCIN:
         network = self.network if self.average is None or not self.step else self.average.module
@@ -254,11 +281,6 @@ class _Run:
                 f"ask for (stride {self.stride}). Choose the settings they were made with, or start_from='random'."
             )
         self.network.load_state_dict(dict(start.weights))
-
-
-def patch_side(patch_bins: int, stride: int) -> int:
-    """Measured bins along a patch of the sparse map: P / S, rounded down so that it can be thinned once more."""
-    return max(stride * 2, patch_bins // stride // stride * stride)
 
 
 def _common_stride(maps: Sequence[SparseMap]) -> int:

@@ -25,19 +25,18 @@ import pyarrow.parquet as pq
 
 from .errors import BundleError
 from .grid import Grid
+from .tally import MAX_COUNTERS, Points, Tally, ahead
 
 MIN_QV = 20.0
 """Phred: 1 error in 100. 10x counts from Q20 in its own matrix."""
 BATCH_ROWS = 1 << 16
-"""Rows in memory at a time: a MB or two, which a processor's cache holds."""
+"""Rows of a batch: a MB or two, which a processor's cache holds."""
 FILE_NAMES = ("transcripts.parquet", "transcripts.csv.gz", "transcripts.csv")
 """In order of preference."""
 CONTROL = re.compile(
     r"neg(ative)?_?control|blank[_-]|unassigned|deprecated|antisense[_-]|intergenic|genomic_?control", re.IGNORECASE
 )
 """How 10x has begun the names of what is not a gene, from 1.0 to 4.0."""
-MAX_COUNTERS = 1_000_000_000
-"""Genes x bins counted in one pass: 4 GB."""
 
 _NEEDED = ("feature_name", "x_location", "y_location")
 
@@ -168,27 +167,19 @@ class TranscriptTable:
         slot = np.full(len(survey.names) + 1, -1, np.int64)
         slot[[survey.code[gene] for gene in genes]] = np.arange(len(genes))
         in_total = np.append(survey.is_gene, False)
-
-        counts = np.zeros(len(genes) * grid.size, np.int32)
-        # One bin more than the grid: bin -1, not to be counted, goes to the last one.
-        all_genes = np.zeros(grid.size + 1, np.int32) if totals else None
         names = _Names(survey.names)
-        for batch in self._batches(["feature_name", "y_location", "x_location", "qv"]):
-            codes = names.codes(batch["feature_name"])
-            y, x = _numbers(batch["y_location"]), _numbers(batch["x_location"])
-            good = _numbers(batch["qv"]) >= min_qv if "qv" in batch.schema.names else np.ones(len(codes), bool)
-            hits = np.flatnonzero((slot[codes] >= 0) & good)
-            if all_genes is None:
-                bins = grid.bins_of(y[hits], x[hits])
-            else:
-                bins = grid.bins_of(y, x)
-                good &= in_total[codes]
-                np.add.at(all_genes, np.where(good, bins, -1), np.int32(1))
-                bins = bins[hits]
-            slots = slot[codes[hits]]
-            np.add.at(counts, (slots * grid.size + bins)[bins >= 0], np.int32(1))
-        shaped = None if all_genes is None else all_genes[:-1].reshape(grid.shape)
-        return counts.reshape(len(genes), *grid.shape), shaped
+        tally = Tally(len(genes), grid, totals)
+
+        def points() -> Iterator[Points]:
+            for batch in self._batches(["feature_name", "y_location", "x_location", "qv"]):
+                name, code = names.indices(batch["feature_name"])
+                good = _numbers(batch["qv"]) >= min_qv if "qv" in batch.schema.names else None
+                y, x = _numbers(batch["y_location"]), _numbers(batch["x_location"])
+                yield Points(y, x, good, name, slot[code], in_total[code])
+
+        for found in ahead(tally.find, points()):
+            tally.add(*found)
+        return tally.result()
 
     @property
     def _is_parquet(self) -> bool:
@@ -258,6 +249,11 @@ class _Names:
 
     def codes(self, column: pa.Array) -> np.ndarray:
         """(n,) int64; -1 where there is no name."""
+        indices, code = self.indices(column)
+        return code.take(indices)
+
+    def indices(self, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) integers into the second, which has the codes of the batch's own names and, last, the -1 of no name."""
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         if self._seen is None or not column.dictionary.equals(self._seen):
@@ -268,7 +264,7 @@ class _Names:
         indices = column.indices
         if indices.null_count:
             indices = indices.cast(pa.int64()).fill_null(len(self._code) - 1)
-        return self._code.take(indices.to_numpy(zero_copy_only=False))
+        return np.from_dlpack(indices), self._code
 
 
 def _text(name: str | bytes | None) -> str | None:
@@ -277,14 +273,17 @@ def _text(name: str | bytes | None) -> str | None:
 
 def _numbers(column: pa.Array) -> np.ndarray:
     """(n,) floats, NaN where there is nothing."""
-    values = column.to_numpy(zero_copy_only=False)
+    # Both `to_numpy` and `fill_null` import pandas, which takes longer than to survey a slide.
+    plain = pa.types.is_floating(column.type) and not column.null_count
+    values = np.from_dlpack(column) if plain else column.to_numpy(zero_copy_only=False)
     return values if values.dtype.kind == "f" else values.astype(np.float64)
 
 
 def _says_gene(column: pa.Array) -> np.ndarray:
     """(n,) bool from an ``is_gene`` or a ``codeword_category`` column."""
     if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type):
-        return column.cast(pa.bool_()).fill_null(False).to_numpy(zero_copy_only=False)
+        flags = column.cast(pa.bool_())
+        return np.from_dlpack((flags.fill_null(False) if flags.null_count else flags).cast(pa.uint8())) > 0
     names = _Names()
     codes = names.codes(column)
     gene = [name.lower() in ("true", "1") or name.lower().endswith("gene") for name in names.known]

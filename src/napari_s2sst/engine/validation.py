@@ -1,7 +1,8 @@
 """Measured bins that training never saw -> how good the network is, against the classical methods, and how sure to be.
 
-The sparse map is thinned once more and both must predict the held-out bins from the sparser one. That is a harder task than
-the real one, for its lattice is wider; but it is honest, and it needs nothing that was not measured.
+Either the sparse map is thinned once more and both must predict the held-out bins from the sparser one, or the held-out bins
+are taken out of the map, as scattered gaps. Both are harder than the real task, for the nearest measured bins are twice as
+far away; but they are honest, and need nothing that was not measured.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .config import RunConfig
 from .imputation import impute_with
 from .maps import GeneMap, SparseMap
 from .network import CDCIN
-from .sampling import thin
+from .sampling import hide, thin
 from .trained import Calibration
 
 MOST_GENES = 8
@@ -33,24 +34,42 @@ MIN_BINS = 20
 class HeldOut:
     """One gene's held-out bins."""
 
-    sparser: SparseMap
+    given: SparseMap
+    """What is told from: the thinned map, or the one with gaps."""
+    at: tuple[slice, slice]
+    """Where the lattice's bins lie in an estimate of it."""
     truth: np.ndarray
     """(lattice rows, lattice columns) measured values in the normalised space."""
     hidden: np.ndarray
     """(lattice rows, lattice columns) True at held-out bins."""
     seen: np.ndarray
-    """(lattice rows, lattice columns) True at the bins that training uses as targets and the sparser map lacks."""
+    """(lattice rows, lattice columns) True at the bins that training uses as targets and the given map lacks."""
 
 
 def held_out_of(maps: Sequence[SparseMap], hidden: Sequence[np.ndarray], config: RunConfig) -> list[HeldOut]:
     """The held-out bins of every map that has some and is large enough to thin; of at most eight, spread over a panel."""
     found = []
     for sparse, mask in zip(maps, hidden, strict=True):
-        sparser = thin(sparse)
-        if mask.any() and min(sparser.values.shape) >= 2 and sparser.measured.any():
-            seen = sparse.measured & ~mask & ~sparser.lattice_mask()
-            found.append(HeldOut(sparser, sparse.normalised(config.grid.normalisation), mask, seen))
+        values = sparse.normalised(config.grid.normalisation)
+        if config.training.hiding == "scattered":
+            seen = _as_many(sparse.measured & ~mask, mask)
+            given = hide(sparse, mask | seen)
+            at = tuple(slice(first, None, sparse.stride) for first in sparse.phase)
+        else:
+            given, at = thin(sparse), np.s_[:, :]
+            seen = sparse.measured & ~mask & ~given.lattice_mask()
+        if mask.any() and min(given.values.shape) >= 2 and given.measured.any():
+            found.append(HeldOut(given, at, values, mask, seen))
     return found[:: -(-len(found) // MOST_GENES) or 1]
+
+
+def _as_many(able: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """As many bins of those that are able as are hidden, or half of them; always the same."""
+    where = np.flatnonzero(able)
+    chosen = np.zeros_like(able)
+    count = min(int(hidden.sum()), len(where) // 2)
+    chosen.flat[np.random.default_rng(0).choice(where, count, replace=False)] = True
+    return chosen
 
 
 def classical_errors(held_out: Sequence[HeldOut], config: RunConfig) -> dict[str, float]:
@@ -59,7 +78,7 @@ def classical_errors(held_out: Sequence[HeldOut], config: RunConfig) -> dict[str
         return {}
     kind = config.grid.normalisation
     return {
-        method: _mean_error([interpolate(part.sparser, method, kind).values for part in held_out], held_out, "hidden")
+        method: _mean_error([interpolate(part.given, method, kind).values for part in held_out], held_out, "hidden")
         for method in METHODS
     }
 
@@ -67,11 +86,11 @@ def classical_errors(held_out: Sequence[HeldOut], config: RunConfig) -> dict[str
 def estimates(
     network: CDCIN, held_out: Sequence[HeldOut], config: RunConfig, calibration: Calibration | None = None
 ) -> list[GeneMap]:
-    """Each map predicted from the sparser one, without symmetries; (lattice rows, lattice columns)."""
+    """Each map predicted from what is given of it, without symmetries."""
     once = config.imputation.model_copy(update={"symmetries": 1, "overlap": "hann"})
     kind, precision = config.grid.normalisation, config.training.precision
     return [
-        impute_with(network, part.sparser, once, kind=kind, precision=precision, calibration=calibration)
+        impute_with(network, part.given, once, kind=kind, precision=precision, calibration=calibration)
         for part in held_out
     ]
 
@@ -82,13 +101,37 @@ def errors(found: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> tuple[float
     return _mean_error(values, held_out, "hidden"), _mean_error(values, held_out, "seen")
 
 
+@dataclass(frozen=True)
+class Loss:
+    """What the choice of weights looks at: every held-out bin's absolute and squared error, each over its mean for the
+    weights that came first, so that neither the median nor the mean is bought with the other."""
+
+    errors: np.ndarray
+    """(held-out bins of all maps,) absolute."""
+
+    def over(self, first: Loss) -> np.ndarray:
+        """(bins,) with a mean of 2 for the first weights themselves."""
+        absolute, squared = first.errors.mean(), np.square(first.errors).mean()
+        return self.errors / max(absolute, 1e-12) + np.square(self.errors) / max(squared, 1e-12)
+
+    def is_below(self, other: Loss, first: Loss) -> bool:
+        """Whether it is lower on average, and by more than the standard error of the difference."""
+        gain = other.over(first) - self.over(first)
+        return bool(gain.mean() > gain.std() / max(1, len(gain)) ** 0.5)
+
+
+def loss(found: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> Loss:
+    """Of estimates on the held-out bins."""
+    return Loss(_every_error([estimate.values for estimate in found], held_out, "hidden"))
+
+
 def calibrate(found: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> Calibration:
     """Stretch the interval so that it covers 90 % of the held-out bins (split conformal prediction, Lei et al. 2018)."""
     if sum(int(part.hidden.sum()) for part in held_out) < MIN_BINS:
         return Calibration()
     needed = []
     for estimate, part in zip(found, held_out, strict=True):
-        value, lower, upper = (each[part.hidden] for each in (estimate.values, estimate.lower, estimate.upper))
+        value, lower, upper = (each[part.at][part.hidden] for each in (estimate.values, estimate.lower, estimate.upper))
         truth = part.truth[part.hidden]
         reach = np.where(truth < value, value - lower, upper - value)
         needed.append(np.abs(truth - value) / np.maximum(reach, 1e-6))
@@ -96,6 +139,12 @@ def calibrate(found: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> Calibrat
 
 
 def _mean_error(found: Sequence[np.ndarray], held_out: Sequence[HeldOut], where: str) -> float:
-    every = [np.abs(values - part.truth)[getattr(part, where)] for values, part in zip(found, held_out, strict=True)]
-    every = np.concatenate(every) if every else np.empty(0)
+    every = _every_error(found, held_out, where)
     return float(every.mean(dtype=np.float64)) if every.size else float("nan")
+
+
+def _every_error(found: Sequence[np.ndarray], held_out: Sequence[HeldOut], where: str) -> np.ndarray:
+    every = [
+        np.abs(values[part.at] - part.truth)[getattr(part, where)] for values, part in zip(found, held_out, strict=True)
+    ]
+    return np.concatenate(every) if every else np.empty(0)

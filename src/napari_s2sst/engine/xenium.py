@@ -157,7 +157,7 @@ class Bundle:
             self._grids[(float(bin_um), float(min_qv))] = remembered
         totals, tissue = remembered
         maps = {
-            gene: GeneMap(values, tissue, gene, grid.bin_um, grid.origin_um, totals)
+            gene: GeneMap(_floats(values), tissue, gene, grid.bin_um, grid.origin_um, totals)
             for gene, values in zip(distinct, counts, strict=True)
         }
         return [maps[gene] for gene in wanted]
@@ -210,6 +210,13 @@ def open_xenium(path: str | Path) -> Bundle:
     if not table.tells_genes:
         table = replace(table, panel=_read_panel(path / "gene_panel.json"))
     return Bundle(path, manifest or {}, table)
+
+
+def _floats(counts: np.ndarray) -> np.ndarray:
+    """int32 -> float32 in the same memory: a panel's maps fill a GB, and there is not always room for another."""
+    values = counts.view(np.float32)
+    values[...] = counts
+    return values
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -184,9 +184,7 @@ def numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{name} {number}"
 
 
-def _map_layer(
-    gene_map: GeneMap, kind: str, limits: tuple[float, float], colormap: Any
-) -> LayerData:
+def _map_layer(gene_map: GeneMap, kind: str, limits: tuple[float, float], colormap: Any) -> LayerData:
     meta = _placed(gene_map.bin_um, gene_map.origin_um) | _look(kind, gene_map.gene, colormap, limits)
     normalisation = gene_map.normalisation
     meta["metadata"][MAP_KEY] = {

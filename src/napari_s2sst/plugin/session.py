@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_CURVE_POINTS = 2000
 """More can't be told apart in a plot 350 pixels wide; past it every second point is dropped."""
 
+
 class State(Enum):
     """What the window is doing, which decides what can be done next."""
 

@@ -50,7 +50,7 @@ def write_files(folder: Path, result: Any) -> list[Path]:
 
 
 def find_devices() -> list[tuple[str, str]]:
-    """(name, label), best first. Imports torch and whatever a run needs, which takes seconds: now, not at Train."""
+    """(name, label), best first. Imports torch and whatever a run needs, which takes seconds: before Train, not at it."""
     from ..engine import baselines, imputation, metrics, training  # noqa: F401
     from ..engine.device import devices
 

@@ -57,7 +57,6 @@ class ImputationWidget(DockedWidget):
         self._connect()
         self._follow_theme()
         self._follow_session()
-        self._looking.start(tasks.find_devices, self.panels.training.setDevices)
         self._notice.start()
 
     def _connect(self) -> None:
@@ -141,6 +140,7 @@ class ImputationWidget(DockedWidget):
             self.panels.sampling.setValue(self.session.sampling)
         if genes:
             self.choose_gene(next(iter(genes)))
+        self._looking.start(tasks.find_devices, self.panels.training.setDevices)
 
     def _count(self) -> None:
         session = self.session
@@ -297,4 +297,3 @@ class ImputationWidget(DockedWidget):
         self.runner.abandon()
         for background in (self._opening, self._counting, self._writing, self._looking):
             background.abandon()
-
