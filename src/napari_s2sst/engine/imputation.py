@@ -7,6 +7,7 @@ estimates are averaged. The same may be done for the turned and flipped lattice;
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -68,10 +69,16 @@ def impute_with(
     kind: NormalisationKind,
     precision: str = "float32",
     calibration: Calibration | None = None,
+    classical: np.ndarray | None = None,
 ) -> GeneMap:
-    """As :func:`impute`, of a network at hand."""
+    """As :func:`impute`, of a network at hand. ``classical``: what :func:`classical_estimate` gave before, if it is known."""
     stretch = (calibration or Calibration()).interval_scale
-    estimates = predict(network, sparse, config, kind=kind, precision=precision)  # (symmetries, outputs, rows, columns)
+    with ThreadPoolExecutor(1) as aside:
+        awaited = aside.submit(classical_estimate, sparse, config, kind) if classical is None else None
+        estimates = predict(
+            network, sparse, config, kind=kind, precision=precision
+        )  # (symmetries, outputs, rows, columns)
+        classical = awaited.result() if awaited else classical
     if network.config.quantiles:
         value, lower, upper = _read_distribution(estimates.mean(0), network.config.quantiles, config.map_share)
     else:
@@ -81,8 +88,7 @@ def impute_with(
             estimates = predict(network, sparse, every, kind=kind, precision=precision)
         half = SPREAD_TO_INTERVAL * estimates[:, 0].std(0)
         lower, upper = value - half, value + half
-    if config.classical_share and config.classical:
-        classical = np.mean([interpolate(sparse, method, kind).values for method in config.classical], axis=0)
+    if classical is not None:
         value = value + config.classical_share * (classical - value)
     lower, upper = (value + stretch * part for part in (np.minimum(lower - value, 0), np.maximum(upper - value, 0)))
     if kind != "none":  # a logarithm of 1 + counts is never negative
@@ -96,6 +102,15 @@ def impute_with(
         values=value, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, origin_um=sparse.origin_um,
         normalisation=sparse.normalisation(kind), uncertainty=(upper - lower) / 2, lower=lower, upper=upper,
     )  # fmt: skip
+
+
+def classical_estimate(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> np.ndarray | None:
+    """(rows, columns) mean of the config's classical methods, in the normalised space; None where the map takes no share."""
+    if not config.classical_share or not config.classical:
+        return None
+    with ThreadPoolExecutor(len(config.classical)) as pool:
+        found = pool.map(lambda method: interpolate(sparse, method, kind).values, config.classical)
+        return np.mean(list(found), axis=0)
 
 
 def _read_distribution(

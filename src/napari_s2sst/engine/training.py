@@ -21,7 +21,7 @@ from .config import RunConfig
 from .device import arithmetic, choose_device, label, resolve_precision
 from .errors import TrainingError
 from .events import Command, Event, Finished, Previewed, Started, Stepped, Validated, last_command
-from .imputation import impute_with
+from .imputation import classical_estimate, impute_with
 from .maps import SparseMap
 from .network import CDCIN, parameters
 from .objective import Batch, Objective
@@ -30,7 +30,7 @@ from .schedule import TIMED_STEPS, learning_rate, running_mean, steps_within
 from .shards import Shards, one_thread, set_gradients
 from .trained import Trained
 
-VALIDATIONS = 25
+VALIDATIONS = 12
 """In a whole training."""
 
 MAX_GRADIENT = 1.0
@@ -118,6 +118,7 @@ class _Run:
         self.best: dict[str, torch.Tensor] | None = None
         self.best_loss: validation.Loss | None = None
         self.first_loss: validation.Loss | None = None
+        self.classical: np.ndarray | None = None  # share of every preview
         self.steps = self._known_steps()
         self.step = 0
         self.rows: list[dict[str, Any]] = []
@@ -246,9 +247,12 @@ class _Run:
         quick = self.config.imputation.model_copy(update={"symmetries": 1, "overlap": "hann"})
         if not self.config.network.quantiles:
             quick = quick.model_copy(update={"symmetries": 8})
+        kind = self.config.grid.normalisation
+        if self.classical is None:
+            self.classical = classical_estimate(self.maps[0], quick, kind)
         return impute_with(
-            self._averaged_network(), self.maps[0], quick, kind=self.config.grid.normalisation,
-            precision=self.training.precision,
+            self._averaged_network(), self.maps[0], quick, kind=kind, precision=self.training.precision,
+            classical=self.classical,
         )  # fmt: skip
 
     def _trained(self, classical: dict[str, float]) -> Trained:
@@ -256,7 +260,6 @@ class _Run:
         if self.best is not None:  # what was learnt after that only fits the bins that training sees
             network.load_state_dict(self.best)
         found = validation.estimates(network, self.held_out, self.config)
-        calibration = validation.calibrate(found, self.held_out)
         hidden = validation.errors(found, self.held_out)[0] if self.held_out else None
         weights = {
             name: weight.detach().to("cpu", torch.float32).contiguous().clone()
@@ -266,7 +269,7 @@ class _Run:
         return Trained(
             weights=weights, config=run, stride=self.stride, genes=tuple(sparse.gene for sparse in self.maps),
             steps=self.step, seconds=time.perf_counter() - self.began, device=label(self.device), held_out_mae=hidden,
-            classical=classical, calibration=calibration, losses=tuple(self.rows),
+            classical=classical, calibration=validation.calibrate(found, self.held_out), losses=tuple(self.rows),
         )  # fmt: skip
 
     def _load_start(self) -> None:
