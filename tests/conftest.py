@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SHARED = Path(os.environ.get("S2SST_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -30,6 +31,17 @@ def sample_slide(tmp_path_factory) -> Path:
     from napari_s2sst.engine.sample_slide import write_sample_slide
 
     return write_sample_slide(tmp_path_factory.mktemp("sample") / "slide")
+
+
+@pytest.fixture(scope="session")
+def cube(tmp_path_factory) -> Path:
+    """A small count cube: two genes with structure, WAVE and RIDGE, and SILENT, which has no count."""
+    y, x = np.mgrid[:48, :44]
+    depth = np.stack([4 + 3 * np.sin(y / 6) * np.cos(x / 5), 2 + np.cos(y / 8), 0 * x])
+    counts = np.random.default_rng(0).poisson(depth).astype(np.float32)
+    path = tmp_path_factory.mktemp("cube") / "cube.npz"
+    np.savez_compressed(path, counts=counts, genes=np.array(["WAVE", "RIDGE", "SILENT"]), bin_um=10.0)
+    return path
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

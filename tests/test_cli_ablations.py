@@ -4,11 +4,10 @@ import csv
 
 import pytest
 from test_cli import assert_one_clear_line, s2sst
-from test_cli_benchmark import cube  # noqa: F401  a fixture
 
 
 @pytest.fixture(scope="module")
-def done(cube, tmp_path_factory):  # noqa: F811
+def done(cube, tmp_path_factory):
     """A tiny run of two variants and two seeds, as a user would start it."""
     out = tmp_path_factory.mktemp("ablations") / "tables" / "table.csv"
     arguments = ("--gene", "WAVE", "--preset", "fast", "--steps", 1, "--seeds", "0,1", "--only", "neither,hab")
@@ -75,11 +74,11 @@ def test_the_help_says_that_all_start_from_random_weights():
         (["--gene", "WAVE", "--hest", "TENX94.h5ad"], ["--hest", "not both"]),
     ],
 )
-def test_what_makes_no_sense_is_one_clear_line_and_writes_nothing(cube, tmp_path, arguments, words):  # noqa: F811
+def test_what_makes_no_sense_is_one_clear_line_and_writes_nothing(cube, tmp_path, arguments, words):
     out = tmp_path / "table.csv"
     assert_one_clear_line(s2sst("ablations", cube, "--out", out, *arguments), *words)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_in_the_files_place_is_one_clear_line(cube, tmp_path):  # noqa: F811
+def test_a_folder_in_the_files_place_is_one_clear_line(cube, tmp_path):
     assert_one_clear_line(s2sst("ablations", cube, "--gene", "WAVE", "--out", tmp_path), "--out", tmp_path)

@@ -14,16 +14,6 @@ GENES = ("WAVE", "RIDGE")
 
 
 @pytest.fixture(scope="module")
-def cube(tmp_path_factory):
-    y, x = np.mgrid[:48, :44]
-    depth = np.stack([4 + 3 * np.sin(y / 6) * np.cos(x / 5), 2 + np.cos(y / 8), 0 * x])
-    counts = np.random.default_rng(0).poisson(depth).astype(np.float32)
-    path = tmp_path_factory.mktemp("cube") / "cube.npz"
-    np.savez_compressed(path, counts=counts, genes=np.array([*GENES, "SILENT"]), bin_um=10.0)
-    return path
-
-
-@pytest.fixture(scope="module")
 def hest_file(cube, tmp_path_factory):
     """The same counts as HEST-1k keeps a Xenium slide: a row for each bin of 100 um that has any, centres in pixels."""
     with np.load(cube) as arrays:

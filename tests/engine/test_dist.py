@@ -141,14 +141,13 @@ def test_bins_outside_the_tissue_teach_nothing():
     assert module._backward(network, spoilt, torch.tensor([0]), "float32") == 0
 
 
-def test_a_batch_in_parts_has_the_gradients_of_the_whole(monkeypatch):
+def test_a_batch_in_parts_has_the_gradients_of_the_whole():
     pairs = module._pairs([sample(GeneMap(values)) for values in waves()], "none", torch.device("cpu"))
     gradients = []
     for bins in (10**6, 1):
-        monkeypatch.setattr(module, "PART_BINS", bins)
         network = DistNetwork(2)
         network.initialise(torch.Generator().manual_seed(0))
-        module._backward(network, pairs, torch.arange(4), "float32")
+        module._backward(network, pairs, torch.arange(4), "float32", bins)
         gradients.append(network.reconstruct.weight.grad)
     torch.testing.assert_close(*gradients)
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_s2sst.engine import tally
 from napari_s2sst.engine.errors import BundleError
 from napari_s2sst.engine.grid import Grid
+from napari_s2sst.engine.tally import Points, Tally
 from napari_s2sst.engine.transcripts import CONTROL, TranscriptTable, no_such_gene
 
 NAMES = ["LTF", "CD4", "LTF", "NegControlProbe_00042", "LTF"]
@@ -89,14 +89,28 @@ def test_the_extent_is_the_same_with_and_without_statistics(tmp_path):
     assert write(tmp_path, write_statistics=False).extent_um == with_statistics == (1.0, 1.0, 49.0, 99.0)
 
 
-def test_a_panel_too_large_for_the_cache_is_counted_as_one_gene_is(tmp_path, monkeypatch):
-    table = write(tmp_path)
-    grid = Grid.over(table.extent_um, 10.0)
-    genes = ["LTF", "CD4", "NegControlProbe_00042"]
-    straight = table.count(genes, grid)
-    monkeypatch.setattr(tally, "CACHED_COUNTERS", 1)
-    monkeypatch.setattr(tally, "WAITING_POINTS", 2)
-    for counted, expected in zip(table.count(genes, grid), straight, strict=True):
+def test_a_panel_too_large_for_the_cache_is_counted_as_one_that_fits():
+    rng = np.random.default_rng(0)
+    grid = Grid.over((0.0, 0.0, 90.0, 70.0), 10.0)
+    slot, in_total = np.array([0, 1, -1, 2]), np.array([True, True, True, False])
+    batches = [
+        Points(
+            rng.uniform(-5, 95, 50),
+            rng.uniform(-5, 75, 50),
+            rng.random(50) > 0.2,
+            rng.integers(0, 4, 50),
+            slot,
+            in_total,
+        )
+        for _ in range(4)
+    ]
+    tallies = Tally(3, grid, True), Tally(3, grid, True, cached_counters=1, waiting_points=60)
+    for tally in tallies:
+        for points in batches:
+            tally.add(*tally.find(points))
+    straight, in_order = (tally.result() for tally in tallies)
+    assert straight[0].sum() > 50
+    for expected, counted in zip(straight, in_order, strict=True):
         assert counted.dtype == np.int32
         np.testing.assert_array_equal(counted, expected)
 

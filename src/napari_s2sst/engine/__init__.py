@@ -12,6 +12,7 @@ tally           points -> counts per gene and bin, in threads
 transcripts     one streaming pass over a transcript table
 morphology      stains as lazily read image pyramids
 xenium          open a Xenium folder of any version
+fixed_bins      what files with a grid of their own have in common
 count_cube      the same from a .npz of counts
 hest            the same from a HEST-1k .h5ad
 colour          stains -> their brightness per bin

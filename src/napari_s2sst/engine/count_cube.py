@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from .errors import BundleError
+from .fixed_bins import FixedBins
 from .grid import tissue_mask
-from .maps import GeneMap
 from .morphology import StainImage
-from .transcripts import no_such_gene
 
 
 @dataclass(frozen=True, eq=False)
-class CountCube:
+class CountCube(FixedBins):
     """Counts of some genes on one grid, wherever they came from."""
 
     path: Path
@@ -58,9 +56,9 @@ class CountCube:
         return round(float(self.counts.sum(dtype=np.float64)))
 
     @property
-    def extent_um(self) -> tuple[float, float, float, float]:
-        """(y0, x0, y1, x1), the outer edges of the bins."""
-        return (0.0, 0.0, self.counts.shape[1] * self.bin_um, self.counts.shape[2] * self.bin_um)
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.counts.shape[1:]
 
     @property
     def size_mm(self) -> tuple[float, float]:
@@ -74,24 +72,11 @@ class CountCube:
         amount = f"{n / 1e6:.2f} M" if n >= 1e6 else f"{n:,}"
         return f"{genes} genes on {rows} x {columns} bins of {self.bin_um:g} um, {amount} counts"
 
-    def gene_map(self, gene: str, bin_um: float | None = None, min_qv: float | None = None) -> GeneMap:
-        """Counts of one gene. Raises :class:`BundleError` on an unknown gene.
+    def counts_on_grid(self, name: str) -> np.ndarray:
+        return self.counts[self._row[name]]
 
-        The bins are what they are: ``bin_um`` and ``min_qv`` are there so that a cube can stand in for a bundle, and
-        change nothing. The map's own ``bin_um`` tells the truth.
-        """
-        return self.gene_maps([gene], bin_um, min_qv)[0]
-
-    def gene_maps(
-        self, genes: Iterable[str], bin_um: float | None = None, min_qv: float | None = None
-    ) -> list[GeneMap]:
-        """The same for many genes, in the order asked for."""
-        wanted = list(genes)
-        for gene in wanted:
-            if gene not in self._row:
-                raise no_such_gene(gene, self.names, self.name)
-        totals, tissue = self._totals_and_tissue
-        return [GeneMap(self.counts[self._row[gene]], tissue, gene, self.bin_um, totals=totals) for gene in wanted]
+    def totals_and_tissue(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._totals_and_tissue
 
     @cached_property
     def _row(self) -> dict[str, int]:

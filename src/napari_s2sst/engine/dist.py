@@ -222,9 +222,9 @@ def _affordable(done: int, first: float, elapsed: float, seconds: float) -> int:
     return done + max(0, int((seconds - elapsed) / max(a_step, 1e-9)))
 
 
-def _backward(network: DistNetwork, pairs: Pairs, genes: Tensor, precision: str) -> float:
+def _backward(network: DistNetwork, pairs: Pairs, genes: Tensor, precision: str, part_bins: int = PART_BINS) -> float:
     """Mean squared error of a batch at the measured bins, all phases alike (code); its gradients are left in the network."""
-    a_part = max(1, PART_BINS // pairs.sparser[0].numel())
+    a_part = max(1, part_bins // pairs.sparser[0].numel())
     rows, columns = pairs.sparse.shape[-2:]
     total = 0.0
     for part in genes.split(a_part):

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,11 +29,11 @@ import numpy as np
 from scipy import sparse
 
 from .errors import BundleError
+from .fixed_bins import FixedBins
 from .grid import MAX_BINS
-from .maps import GeneMap
 from .morphology import StainImage
 from .spot_grid import bins_of_spots
-from .transcripts import CONTROL, no_such_gene
+from .transcripts import CONTROL
 
 HEST_BIN_UM = 100.0
 """Side of HEST's bins of Xenium slides (``spot_size_um`` in its library, issues 39 and 79 of its repository)."""
@@ -44,7 +44,7 @@ _ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class HestSlide:
+class HestSlide(FixedBins):
     """Counts of a HEST-1k sample on its own grid of square bins. The tissue is where there are spots."""
 
     path: Path
@@ -75,31 +75,11 @@ class HestSlide:
         order = sorted(zip(names, sums, strict=True), key=lambda gene: (-gene[1], gene[0]))
         return {name: round(total) for name, total in order}
 
-    @property
-    def extent_um(self) -> tuple[float, float, float, float]:
-        """(y0, x0, y1, x1), the outer edges of the bins."""
-        return (0.0, 0.0, self.shape[0] * self.bin_um, self.shape[1] * self.bin_um)
+    def counts_on_grid(self, name: str) -> np.ndarray:
+        return self._on_grid(self._counts_of(name))
 
-    def gene_map(self, gene: str, bin_um: float | None = None, min_qv: float | None = None) -> GeneMap:
-        """Counts of one gene. Raises :class:`BundleError` on an unknown gene.
-
-        The bins are what they are: ``bin_um`` and ``min_qv`` are there so that this can stand in for a bundle, and
-        change nothing. The map's own ``bin_um`` tells the truth.
-        """
-        return self.gene_maps([gene], bin_um, min_qv)[0]
-
-    def gene_maps(
-        self, genes: Iterable[str], bin_um: float | None = None, min_qv: float | None = None
-    ) -> list[GeneMap]:
-        """The same for many genes, in the order asked for; a control's name is known too."""
-        wanted = list(genes)
-        for gene in wanted:
-            if gene not in self._column:
-                raise no_such_gene(gene, self.genes, self.name)
-        totals, tissue = self._totals_and_tissue
-        return [
-            GeneMap(self._on_grid(self._counts_of(gene)), tissue, gene, self.bin_um, totals=totals) for gene in wanted
-        ]
+    def totals_and_tissue(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._totals_and_tissue
 
     @cached_property
     def _column(self) -> dict[str, int]:

@@ -67,6 +67,8 @@ class Tally:
     genes: int
     grid: Grid
     totals: bool
+    cached_counters: int = CACHED_COUNTERS
+    waiting_points: int = WAITING_POINTS
     _counts: np.ndarray = field(init=False, repr=False)
     _totals: np.ndarray | None = field(init=False, repr=False)
     _waiting: list[np.ndarray] = field(default_factory=list, repr=False)
@@ -99,7 +101,7 @@ class Tally:
             np.add.at(self._counts, counters, np.int32(1))
             return
         self._waiting.append(counters)
-        if sum(map(len, self._waiting)) >= WAITING_POINTS:
+        if sum(map(len, self._waiting)) >= self.waiting_points:
             self._count_waiting()
 
     def result(self) -> tuple[np.ndarray, np.ndarray | None]:
@@ -110,7 +112,7 @@ class Tally:
 
     @property
     def _in_order(self) -> bool:
-        return len(self._counts) > CACHED_COUNTERS
+        return len(self._counts) > self.cached_counters
 
     def _count_waiting(self) -> None:
         # Each point of a whole panel is in another corner of a GB; in order, memory is walked through once.
