@@ -10,7 +10,15 @@ from shapely.geometry import MultiPolygon, Point, Polygon, box
 
 from napari_s2sst.engine.errors import RegionError
 from napari_s2sst.engine.maps import GeneMap
-from napari_s2sst.engine.region import Region, read_regions, region_mask, restrict, write_regions
+from napari_s2sst.engine.region import (
+    Region,
+    mask_polygon,
+    read_regions,
+    region_mask,
+    restrict,
+    write_explorer_csv,
+    write_regions,
+)
 
 DUCT = Region("duct", Polygon([(0, 0), (100, 0), (100, 60), (0, 60)], [[(20, 20), (60, 20), (60, 40), (20, 40)]]))
 NESTS = Region("nests", MultiPolygon([box(0, 0, 20, 20), box(60, 60, 100, 80)]))
@@ -68,6 +76,22 @@ def test_the_mask_is_what_asking_every_bin_centre_gives(points, bin_um, origin_u
     for row, column in np.ndindex(mask.shape):
         centre = Point(origin_um[1] + (column + 0.5) * bin_um, origin_um[0] + (row + 0.5) * bin_um)
         assert mask[row, column] == polygon.intersects(centre)
+
+
+@given(
+    st.lists(st.booleans(), min_size=63, max_size=63),
+    st.sampled_from([1 / 3, 3.0, 20.0]),
+    st.tuples(st.floats(-30, 30), st.floats(-30, 30)),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_squares_of_a_mask_give_the_mask_back(bins, bin_um, origin_um):
+    mask = np.reshape(bins, (7, 9))
+    polygon = mask_polygon(mask, bin_um, origin_um)
+    if not mask.any():
+        assert polygon is None
+        return
+    np.testing.assert_array_equal(region_mask(Region("mask", polygon), mask.shape, bin_um, origin_um), mask)
+    assert polygon.area == pytest.approx(mask.sum() * bin_um**2)
 
 
 def test_a_region_outside_the_map_gives_an_empty_mask():
@@ -207,3 +231,61 @@ def test_a_broken_selection_is_refused_in_one_sentence(tmp_path, text, said):
 def test_a_missing_file_is_one_clear_error(tmp_path):
     with pytest.raises(RegionError, match="can't be read"):
         read_regions(tmp_path / "none.geojson")
+
+
+PLAIN = Region("Tumour, left", Polygon([(0.1, 0.2), (40.25, 0), (1 / 3, 20)]))
+SIEVE = Region("sieve", box(0, 0, 100, 100).difference(MultiPolygon([
+    Point(x, y).buffer(9) for x in (15, 50, 85) for y in (15, 50, 85)
+])))  # fmt: skip
+
+
+@pytest.mark.parametrize("regions", [[PLAIN], [PLAIN, Region("B", box(50, 50, 60, 60))], [NESTS], [NESTS, PLAIN]])
+def test_selections_written_for_xenium_explorer_read_back_equal(tmp_path, regions):
+    back = read_regions(write_explorer_csv(tmp_path / "selections.csv", regions))
+    assert [region.name for region in back] == [region.name for region in regions]
+    assert all(found.polygon.equals(region.polygon) for found, region in zip(back, regions, strict=True))
+    assert [file.name for file in tmp_path.iterdir()] == ["selections.csv"]
+
+
+@pytest.mark.parametrize("region", [DUCT, SIEVE])
+def test_a_region_with_holes_is_cut_for_xenium_explorer_and_whole_again_when_read(tmp_path, region):
+    path = write_explorer_csv(tmp_path / "selections.csv", [PLAIN, region])
+    assert f'"Tumour, left", {region.name} [1/' in path.read_text(encoding="utf-8")
+    back = read_regions(path)
+    assert [each.name for each in back] == ["Tumour, left", region.name]
+    assert back[1].polygon.symmetric_difference(region.polygon).area < 1e-9
+    assert len(back[1].polygon.interiors) == len(region.polygon.interiors)
+
+
+def test_one_selection_is_written_as_xenium_explorer_writes_it(tmp_path):
+    path = write_explorer_csv(tmp_path / "selection.csv", [Region("Tumour", box(0, 0, 40, 20))])
+    assert path.read_text(encoding="utf-8") == (
+        "#Selection name: Tumour\n#Area (\u00b5m^2): 800.00\nX,Y\n40.0,0.0\n40.0,20.0\n0.0,20.0\n0.0,0.0\n40.0,0.0\n"
+    )
+
+
+def test_several_selections_are_written_as_xenium_explorer_writes_them(tmp_path):
+    path = write_explorer_csv(tmp_path / "two.csv", [Region("A", box(0, 0, 4, 2)), Region("B", box(9, 9, 10, 10))])
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[:4] == ["#Selection names: A, B", "#Areas (\u00b5m^2): 8.00, 1.00", "Selection,X,Y", "A,4.0,0.0"]
+
+
+def test_part_of_a_cut_region_stays_what_it_is(tmp_path):
+    path = tmp_path / "selections.csv"
+    path.write_text("Selection,X,Y\nA [1/2],0,0\nA [1/2],9,0\nA [1/2],9,9\nB [1/99999999],0,0\nB [1/99999999],9,0\n"
+                    "B [1/99999999],9,9\n")  # fmt: skip
+    assert [region.name for region in read_regions(path)] == ["A [1/2]", "B [1/99999999]"]
+
+
+@pytest.mark.parametrize(
+    ("regions", "said"),
+    [
+        ([PLAIN, PLAIN], "Two regions are named 'Tumour, left'"),
+        ([Region("#1", box(0, 0, 1, 1))], "begins with '#'"),
+        ([], "no region to write"),
+    ],
+)
+def test_what_xenium_explorer_could_not_tell_is_refused_in_one_sentence(tmp_path, regions, said):
+    with pytest.raises(RegionError, match=said):
+        write_explorer_csv(tmp_path / "selections.csv", regions)
+    assert not list(tmp_path.iterdir())

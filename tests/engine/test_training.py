@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_s2sst import Command, GeneMap, RunConfig, fit, impute, interpolate, sample, score, train
+from napari_s2sst import Command, GeneMap, RunConfig, fit, impute, interpolate, sample, save_model, score, train
 from napari_s2sst.engine.errors import ConfigError, TrainingError
 from napari_s2sst.engine.events import Finished, Previewed, Started, Stepped, Validated
 from napari_s2sst.engine.sampling import lattice
@@ -291,3 +291,56 @@ def test_slow_steps_do_not_outlast_the_time_limit():
 def test_the_papers_losses_work_without_co_training():
     config = quick(image_batch=0, hiding="lattice", sparse_to_dense=True, steps=1)
     assert "sparse_to_dense" in fit([sample(gene_map())], config).losses[0]
+
+
+def test_a_model_in_memory_gives_the_first_weights():
+    sparse = sample(gene_map())
+    first = fit([sparse], quick(steps=3))
+    again = fit([sparse], quick(steps=0, start_from="shipped"), start=first)
+    assert same_weights(again, first)
+    assert not same_weights(fit([sparse], quick(steps=2), start=first), first)
+
+
+def test_going_on_from_memory_is_going_on_from_the_same_models_file(tmp_path):
+    sparse = sample(gene_map())
+    first = fit([sparse], quick(steps=3))
+    path = save_model(tmp_path / "first.safetensors", first)
+    assert same_weights(fit([sparse], quick(start_from=path)), fit([sparse], quick(), start=first))
+
+
+def test_a_training_leaves_the_model_it_begins_with_as_it_is():
+    sparse = sample(gene_map())
+    first = fit([sparse], quick(steps=3))
+    before = {name: weight.clone() for name, weight in first.weights.items()}
+    fit([sparse], quick(steps=3), start=first)
+    assert all(torch.equal(before[name], weight) for name, weight in first.weights.items())
+
+
+def test_going_on_is_validated_before_its_first_step_and_keeps_the_better():
+    sparse = sample(gene_map())
+    first = fit([sparse], quick(steps=0, start_from="shipped"))
+    events, again = run(train([sparse], quick(steps=12, learning_rate=0.02), start=first))
+    assert isinstance(events[1], Validated)
+    assert events[1].step == 0
+    assert again.held_out_mae == pytest.approx(first.held_out_mae, rel=1e-5)  # such a rate spoils the weights
+
+
+def test_a_run_that_went_on_from_memory_is_not_repeated_from_another_start():
+    sparse = sample(gene_map())
+    again = fit([sparse], quick(steps=1), start=fit([sparse], quick(steps=1)))
+    with pytest.raises(TrainingError, match="in memory"):
+        fit([sparse], again.config)
+
+
+def test_first_weights_of_another_stride_are_refused():
+    with pytest.raises(TrainingError, match="stride of 3, and these maps have a stride of 2"):
+        fit([sample(gene_map())], quick(), start=fit([sample(gene_map(), 3)], quick(steps=1)))
+
+
+def test_first_weights_of_another_network_are_refused_with_what_differs(tmp_path):
+    other = fit([sample(gene_map())], quick(steps=1, blocks=1))
+    with pytest.raises(TrainingError, match="blocks 1 instead of 3"):
+        fit([sample(gene_map())], quick(), start=other)
+    path = save_model(tmp_path / "other.safetensors", other)
+    with pytest.raises(TrainingError, match=r"other\.safetensors are of another network"):
+        fit([sample(gene_map())], quick(start_from=path))

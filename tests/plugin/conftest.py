@@ -35,7 +35,8 @@ def dock(viewer, qtbot):
 
 @pytest.fixture
 def opened(dock, qtbot, sample_slide):
-    """The dock with the sample slide open and its first gene counted."""
+    """The dock with the sample slide open and its first gene counted; nothing is imputed at once."""
+    dock.panels.sampling.at_once_box.setChecked(False)
     dock.open_slide(sample_slide)
     qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=60_000)
     return dock
@@ -49,7 +50,7 @@ def train(qtbot):
         config = RunConfig.preset("fast", steps=steps, batch=2, image_batch=1, symmetries=1, device="cpu", **settings)
         dock.panels.training.setValue(config)
         dock.session.training = config
-        dock.panels.training.train_button.click()
+        dock.panels.run.train_button.click()
 
     return start
 

@@ -31,7 +31,7 @@ def start(runner, tmp_path, qtbot):
     def begin(run) -> None:
         runner.run = run
         gene_map = GeneMap(np.ones((48, 48)), gene="LTF")
-        runner.start(worker.Request(gene_map, RunConfig.preset("fast"), Mode.CHECK, tmp_path))
+        runner.start(worker.Request((gene_map,), RunConfig.preset("fast"), Mode.CHECK, tmp_path))
         qtbot.waitUntil(lambda: runner.session.state is State.TRAINING, timeout=10_000)
 
     return begin

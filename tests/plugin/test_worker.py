@@ -19,7 +19,7 @@ def request_of(tmp_path):
     gene_map = GeneMap(rng.poisson(3.0, (48, 48)), gene="LTF")
 
     def make(mode=Mode.CHECK, **settings) -> Request:
-        return Request(gene_map, RunConfig.preset("fast", **SMALL, **settings), mode, tmp_path)
+        return Request((gene_map,), RunConfig.preset("fast", **SMALL, **settings), mode, tmp_path)
 
     return make
 
@@ -70,7 +70,7 @@ def test_a_runtime_error_is_not_swallowed(request_of):
     broken = request_of(steps=2, start_from="random").config
     network = broken.network.model_copy(update={"heads": 7, "attention": True})
     config = broken.model_copy(update={"network": network})
-    running = run(Request(request_of(steps=2).gene_map, config, Mode.CHECK, request_of().slide))
+    running = run(Request(request_of(steps=2).maps, config, Mode.CHECK, request_of().slide))
     with pytest.raises(TrainingError, match="computing library"):
         for _ in running:
             pass

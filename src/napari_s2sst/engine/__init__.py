@@ -12,9 +12,14 @@ tally           points -> counts per gene and bin, in threads
 transcripts     one streaming pass over a transcript table
 morphology      stains as lazily read image pyramids
 xenium          open a Xenium folder of any version
+positions       where the transcripts of a few genes are
+boundaries      cell and nucleus outlines, found by where they are
+histology       a slide's H&E picture and where it lies
 fixed_bins      what files with a grid of their own have in common
 count_cube      the same from a .npz of counts
 hest            the same from a HEST-1k .h5ad
+slide_facts     a slide of any kind -> the rows of its card
+spatial_structure  how patterned each gene of a slide is: Moran's I, share of bins
 colour          stains -> their brightness per bin
 sample_tissue   a simulated section: where gland, tumour, stroma, fat lie
 sample_cells    its cells and their transcripts
@@ -22,6 +27,7 @@ sample_stains   its pictures
 sample_tables   its tables
 sample_slide    write the embedded sample slide
 sampling        dense -> sparse -> sparser
+lattice_facts   what a lattice measures, and whether that is enough
 natural_images  pictures, and patches of them that look like counts
 patches         random crops of sparse maps, turned and flipped
 blocks          the parts of the network
@@ -45,16 +51,29 @@ dist            DIST: a network for all genes of a slide, from their measured bi
 subspots        the bins that belong to each measured bin, for BayesSpace
 potts           their clusters and components, by MCMC
 bayes_space     BayesSpace: genes at measured bins -> genes at every bin
+cropping        the parts of a sparse map that hold tissue
 imputation      whole maps in overlapping tiles
 validation      held-out bins: how good, against the classical methods, and how sure
 objective       a batch of patches -> the terms of the loss
 schedule        how long, at which rate, which weights
+starting        what a training begins with: its stride, its first weights
 training        the training, as a generator of events
+model_card      what a model is, and what differs on another slide
 pretraining     the weights that come with the program, from simulated maps
 metrics         MAE, PCC, SSIM, error map
+region_table    regions -> their area, means and error, as a table
 limit           the information limit: what neighbours can tell at all; looks at the truth
+diagnostics     how errors are spread, and whether the uncertainty is honest
 figure          one gene's maps, for print
+provenance      what decided a run's numbers: measured bins, versions
+figure_page     where the maps of a comparison stand
+comparison_figure   input, methods, truth, errors and an inset, for print
 export          OME-TIFF, AnnData, CSV
+bin_table       a CSV row for each bin
+export_choice   which files of a run are wanted, and their names
+stopping        a training stopped after exactly so many steps
+script          a run -> the command line that repeats it
+run_files       a run -> the chosen files
 run             a whole run: slide -> maps -> training -> imputed maps, scores, files
 peak_memory     what a piece of work took
 benchmark       all methods on the same sparse input

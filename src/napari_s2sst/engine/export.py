@@ -166,7 +166,7 @@ def to_anndata(
 
     measured = np.logical_or.reduce([one.lattice_mask() for one in sparse])[row, column]
     obs = pd.DataFrame(
-        {"row": row, "column": column, "measured": measured, "region": _region_of_bins(first, regions)[row, column]},
+        {"row": row, "column": column, "measured": measured, "region": region_of_bins(first, regions)[row, column]},
         index=pd.Index([f"r{y}_c{x}" for y, x in zip(row, column, strict=True)]),
     )
     obs["region"] = pd.Categorical(obs["region"])
@@ -240,7 +240,7 @@ def _check_alike(sparse: SparseMap, imputed: GeneMap, first: GeneMap | None = No
             )
 
 
-def _region_of_bins(gene_map: GeneMap, regions: Sequence[Region] | None) -> np.ndarray:
+def region_of_bins(gene_map: GeneMap, regions: Sequence[Region] | None) -> np.ndarray:
     """(rows, columns) name of the first region that holds a bin's centre; None outside of all."""
     if not regions:
         return np.full(gene_map.shape, WHOLE_SLIDE, object)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .errors import ExportError
 from .maps import GeneMap, SparseMap
 from .metrics import Scores, error_map, truth_like
 from .writing import written_whole
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
 VALUE_COLOURS, ERROR_COLOURS, UNCERTAINTY_COLOURS = "viridis", "RdBu_r", "magma"
 """Told apart with any colour vision."""
 
-_GLASS = "#ececec"
-_INK = "#222222"
+FORMATS = ("png", "pdf", "svg")
+
+VECTOR_TEXT = {"svg.fonttype": "none", "pdf.fonttype": 42}
+"""Letters as letters, not as outlines: journals ask for it, and a drawing program can change them."""
+
+GLASS = "#ececec"
+INK = "#222222"
 _PANEL_INCHES = 3.4
 
 
@@ -32,13 +38,25 @@ def write_figure(
     truth: GeneMap | None = None,
     scores: Mapping[str, Scores] | Scores | None = None,
 ) -> Path:
-    """Write a PNG. ``scores`` are one method's, or method -> scores with our own first.
+    """Write a PNG, PDF or SVG, by the path's ending. ``scores`` are one method's, or method -> scores with our own first.
 
     Without a truth there are no panels for it, for the error and the scores. Raises :class:`ExportError`.
     """
     figure = draw_figure(sparse=sparse, imputed=imputed, truth=truth, scores=scores)
-    with written_whole(path) as beside:
-        figure.savefig(beside, format="png", dpi=180, facecolor="white", bbox_inches="tight", pad_inches=0.12)
+    return save_figure(path, figure, dpi=180, bbox_inches="tight", pad_inches=0.12)
+
+
+def save_figure(path: str | Path, figure: Figure, **how: Any) -> Path:
+    """Write a figure in the format of the path's ending; text stays text. Raises :class:`ExportError`."""
+    import matplotlib
+
+    kind = Path(path).suffix[1:].lower()
+    if kind not in FORMATS:
+        raise ExportError(
+            f"{path} can't be a figure: its name ends in none of .{', .'.join(FORMATS)}. Choose one of them."
+        )
+    with matplotlib.rc_context(VECTOR_TEXT), written_whole(path) as beside:
+        figure.savefig(beside, format=kind, facecolor="white", **how)
     return Path(path)
 
 
@@ -53,11 +71,11 @@ def draw_figure(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    maps = {"measured": _measured(sparse, imputed), "imputed": _inside(imputed, imputed.values)}
+    maps = {"measured": measured_values(sparse, imputed), "imputed": inside(imputed, imputed.values)}
     if truth is not None:
-        maps["truth"] = _inside(imputed, truth_like(imputed, truth))
+        maps["truth"] = inside(imputed, truth_like(imputed, truth))
     seen = np.concatenate([values[np.isfinite(values)] for values in maps.values()])
-    low, high = _limits(seen)
+    low, high = colour_limits(seen)
     rows, columns = imputed.shape
     panel_height = _PANEL_INCHES * float(np.clip(rows / columns, 0.32, 1.5))
     lines = 2 if truth is not None else 1
@@ -66,32 +84,32 @@ def draw_figure(
     grid = figure.subplots(lines, 3, squeeze=False)
 
     for axes, (name, values) in zip(grid[0], maps.items(), strict=False):
-        picture = _panel(axes, imputed, values, name, VALUE_COLOURS, low, high, _shift(sparse, name))
+        picture = draw_map(axes, imputed, values, name, VALUE_COLOURS, low, high, pixel_places(sparse, name))
     label = "counts" if imputed.normalisation.kind == "none" else f"{imputed.normalisation.kind} counts"
     rest = list(grid[0, len(maps) :]) + [axes for line in grid[1:] for axes in line]
     extend = "max" if high < seen.max() else "neither"
     figure.colorbar(picture, ax=list(grid[0, : len(maps)]), label=label, pad=0.015, extend=extend)
     if truth is not None:
         error = error_map(imputed, truth)
-        reach = _limits(np.abs(error[np.isfinite(error)]))[1]
+        reach = colour_limits(np.abs(error[np.isfinite(error)]))[1]
         axes = rest.pop(0)
-        picture = _panel(axes, imputed, error, "error: imputed − truth", ERROR_COLOURS, -reach, reach)
+        picture = draw_map(axes, imputed, error, "error: imputed − truth", ERROR_COLOURS, -reach, reach)
         figure.colorbar(picture, ax=axes, pad=0.02, extend="both")
     axes = rest.pop(0)
     if imputed.uncertainty is None:
         axes.set_axis_off()
     else:
-        unsure = _inside(imputed, imputed.uncertainty)
-        top = _limits(unsure[np.isfinite(unsure)])[1]
-        picture = _panel(axes, imputed, unsure, "uncertainty: half the 90 % interval", UNCERTAINTY_COLOURS, 0, top)
+        unsure = inside(imputed, imputed.uncertainty)
+        top = colour_limits(unsure[np.isfinite(unsure)])[1]
+        picture = draw_map(axes, imputed, unsure, "uncertainty: half the 90 % interval", UNCERTAINTY_COLOURS, 0, top)
         figure.colorbar(picture, ax=axes, pad=0.02, extend="max")
     for axes in rest:
         axes.set_axis_off()
-    methods = _by_method(scores)
+    methods = by_method(scores)
     if rest and methods:
         rest[-1].set_box_aspect(rows / columns)
         _table(rest[-1], methods)
-    _scale_bar(grid[0, 0], imputed)
+    draw_scale_bar(grid[0, 0], imputed)
     every = f"1 bin of {sparse.stride**2} measured, bins of {imputed.bin_um:g} µm"
     heading = f"{imputed.gene}   {every}"
     if methods:
@@ -100,20 +118,20 @@ def draw_figure(
             f"\non unmeasured bins: MAE {ours.mae_unmeasured:.3f}, PCC {ours.pcc_unmeasured:.3f}, "
             f"SSIM {ours.ssim_unmeasured:.3f}"
         )
-    figure.suptitle(heading, fontsize=11, color=_INK, parse_math=False)
+    figure.suptitle(heading, fontsize=11, color=INK, parse_math=False)
     return figure
 
 
-def _measured(sparse: SparseMap, imputed: GeneMap) -> np.ndarray:
+def measured_values(sparse: SparseMap, imputed: GeneMap) -> np.ndarray:
     """Lattice values as they are; each is drawn over the S x S bins around its own, so that print shows it."""
     return np.where(sparse.measured, sparse.normalised(imputed.normalisation.kind), np.float32(np.nan))
 
 
-def _inside(gene_map: GeneMap, values: np.ndarray) -> np.ndarray:
+def inside(gene_map: GeneMap, values: np.ndarray) -> np.ndarray:
     return np.where(gene_map.tissue, values, np.float32(np.nan))
 
 
-def _limits(values: np.ndarray) -> tuple[float, float]:
+def colour_limits(values: np.ndarray) -> tuple[float, float]:
     """Ends of a colour scale: zero or below, and the brightest but for 1 in 500; never equal."""
     if not values.size:
         return 0.0, 1.0
@@ -121,7 +139,7 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
-def _shift(sparse: SparseMap, name: str) -> tuple[float, float, int]:
+def pixel_places(sparse: SparseMap, name: str) -> tuple[float, float, int]:
     """(row, column) in bins of the outer corner of a panel's first pixel, and a pixel's side in bins."""
     if name != "measured":
         return 0.0, 0.0, 1
@@ -129,7 +147,7 @@ def _shift(sparse: SparseMap, name: str) -> tuple[float, float, int]:
     return sparse.phase[0] - margin, sparse.phase[1] - margin, sparse.stride
 
 
-def _panel(
+def draw_map(
     axes: Axes,
     gene_map: GeneMap,
     values: np.ndarray,
@@ -148,8 +166,8 @@ def _panel(
     )
     axes.set_xlim(x_um, x_um + gene_map.shape[1] * size)
     axes.set_ylim(y_um + gene_map.shape[0] * size, y_um)
-    axes.set_facecolor(_GLASS)
-    axes.set_title(title, fontsize=9, color=_INK)
+    axes.set_facecolor(GLASS)
+    axes.set_title(title, fontsize=9, color=INK)
     axes.set_xticks([])
     axes.set_yticks([])
     for edge in axes.spines.values():
@@ -157,19 +175,19 @@ def _panel(
     return picture
 
 
-def _scale_bar(axes: Axes, gene_map: GeneMap) -> None:
+def draw_scale_bar(axes: Axes, gene_map: GeneMap) -> None:
     """A bar of a round length, below the map so that it hides nothing."""
     width_um = gene_map.shape[1] * gene_map.bin_um
     decade = 10.0 ** np.floor(np.log10(width_um / 4))
     length = decade * max(step for step in (1, 2, 5) if step * decade <= width_um / 4)
     start = gene_map.origin_um[1]
-    place = dict(transform=axes.get_xaxis_transform(), color=_INK, clip_on=False)
+    place = dict(transform=axes.get_xaxis_transform(), color=INK, clip_on=False)
     axes.plot([start, start + length], [-0.035, -0.035], lw=2.5, solid_capstyle="butt", **place)
     label = f"{length:g} µm" if length < 1000 else f"{length / 1000:g} mm"
     axes.text(start, -0.06, label, ha="left", va="top", fontsize=8, **place)
 
 
-def _by_method(scores: Mapping[str, Scores] | Scores | None) -> dict[str, Scores]:
+def by_method(scores: Mapping[str, Scores] | Scores | None) -> dict[str, Scores]:
     if scores is None:
         return {}
     return dict(scores) if isinstance(scores, Mapping) else {"imputed": scores}
@@ -180,8 +198,8 @@ def _table(axes: Axes, methods: dict[str, Scores]) -> None:
     figures = np.array([[one.mae_unmeasured, one.pcc_unmeasured, one.ssim_unmeasured] for one in methods.values()])
     best = [np.nanargmin(column) if np.isfinite(column).any() else -1 for column in (figures * (1, -1, -1)).T]
     step = min(0.13, 0.9 / (len(methods) + 2))
-    axes.set_title("scores on unmeasured bins", fontsize=9, color=_INK)
-    style = dict(fontsize=8, va="top", color=_INK, transform=axes.transAxes, parse_math=False)
+    axes.set_title("scores on unmeasured bins", fontsize=9, color=INK)
+    style = dict(fontsize=8, va="top", color=INK, transform=axes.transAxes, parse_math=False)
     for place, name in zip((0.64, 0.82, 1.0), ("MAE", "PCC", "SSIM"), strict=True):
         axes.text(place, 0.95, name, ha="right", **style)
     for row, (method, line) in enumerate(zip(methods, figures, strict=True)):

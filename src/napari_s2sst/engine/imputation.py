@@ -2,19 +2,23 @@
 
 The lattice is continued by its mirror image, cut into overlapping tiles of the training patch's size, and the tiles'
 estimates are averaged. The same may be done for the turned and flipped lattice; measured bins are put back last.
+Glass far from the tissue is left out, so time and memory fall with the area of the regions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from .baselines import interpolate
 from .config import ImputationConfig
+from .cropping import Part, around_tissue, tissue_cells, tissue_parts, whole_map
 from .device import arithmetic, choose_device
 from .difficulty import difficulty
 from .errors import ConfigError
@@ -35,6 +39,9 @@ BINS_AT_ONCE = 16 * 32 * 32
 
 TAPER_LATTICE = 16
 """Lattice bins along which a tile's weight rises and falls, half a tile at most: what borders spoil reaches no further."""
+
+GAP_WIDTHS = 5
+"""Widths of the widest smooth map of glass by which parts of the tissue lie so far apart that neither tells of the other."""
 
 SPREAD_TO_INTERVAL = 1.645
 """Half width of a normal distribution's 90 % interval in standard deviations."""
@@ -72,6 +79,25 @@ def impute_with(
     classical: np.ndarray | None = None,
 ) -> GeneMap:
     """As :func:`impute`, of a network at hand. ``classical``: what :func:`classical_estimate` gave before, if it is known."""
+    part = around_tissue(sparse, align=network.config.window) if _crops(network, config) else whole_map(sparse)
+    known = None if classical is None else part.cut(classical)
+    value, lower, upper = map(part.spread, _estimate(network, part.sparse, config, kind, precision, calibration, known))
+    return GeneMap(
+        values=value, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, origin_um=sparse.origin_um,
+        normalisation=sparse.normalisation(kind), uncertainty=(upper - lower) / 2, lower=lower, upper=upper,
+    )  # fmt: skip
+
+
+def _estimate(
+    network: CDCIN,
+    sparse: SparseMap,
+    config: ImputationConfig,
+    kind: NormalisationKind,
+    precision: str,
+    calibration: Calibration | None,
+    classical: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(rows, columns) value, lower and upper end of its interval; 0 outside the tissue."""
     stretch = (calibration or Calibration()).interval_scale
     with ThreadPoolExecutor(1) as aside:
         awaited = aside.submit(classical_estimate, sparse, config, kind) if classical is None else None
@@ -98,19 +124,17 @@ def impute_with(
         mask = sparse.lattice_mask()
         for part in (value, lower, upper):
             part[mask] = sparse.normalised(kind)[sparse.measured]
-    return GeneMap(
-        values=value, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, origin_um=sparse.origin_um,
-        normalisation=sparse.normalisation(kind), uncertainty=(upper - lower) / 2, lower=lower, upper=upper,
-    )  # fmt: skip
+    return value, lower, upper
 
 
 def classical_estimate(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> np.ndarray | None:
     """(rows, columns) mean of the config's classical methods, in the normalised space; None where the map takes no share."""
     if not config.classical_share or not config.classical:
         return None
+    part = around_tissue(sparse)
     with ThreadPoolExecutor(len(config.classical)) as pool:
-        found = pool.map(lambda method: interpolate(sparse, method, kind).values, config.classical)
-        return np.mean(list(found), axis=0)
+        found = pool.map(lambda method: interpolate(part.sparse, method, kind).values, config.classical)
+        return part.spread(np.mean(list(found), axis=0))
 
 
 def _read_distribution(
@@ -125,20 +149,47 @@ def _read_distribution(
 def predict(
     network: CDCIN, sparse: SparseMap, config: ImputationConfig, *, kind: NormalisationKind, precision: str = "float32"
 ) -> np.ndarray:
-    """(symmetries, outputs, rows, columns) of the full grid in the normalised space, nothing put back."""
+    """(symmetries, outputs, rows, columns) of the full grid in the normalised space, nothing put back; 0 far from tissue."""
     values, measured = sparse.normalised(kind) / VALUE_SCALE, sparse.measured.astype(np.float32)
     unit = difficulty(*(torch.from_numpy(part)[None, None] for part in (values, measured))).unit.item()
-    margin = MARGIN_LATTICE
-    values, measured = (np.pad(part, margin, mode="symmetric") for part in (values, measured))
     side = max(network.config.window, config.tile_bins // network.stride)
+    found = np.zeros((config.symmetries, network.outputs, *sparse.shape), np.float32)
 
-    def turned(symmetry: tuple[int, bool]) -> np.ndarray:
-        seen = [_turned(part, *symmetry) for part in (values, measured)]
+    def turned(part: Part, inputs: list[np.ndarray], number: int) -> None:
+        symmetry = _symmetries(config.symmetries)[number]
+        seen = [_turned(each, *symmetry) for each in inputs]
         whole = _predict_lattice(network, *seen, unit, side, config.overlap, precision)
-        return _cut(_turned_back(whole, *symmetry), sparse, margin, *symmetry)
+        part.put(_cut(_turned_back(whole, *symmetry), part.sparse, MARGIN_LATTICE, *symmetry), found[number])
 
     with Shards(config.symmetries, next(network.parameters()).device) as shards:
-        return np.stack(shards.map(turned, _symmetries(config.symmetries))) * np.float32(VALUE_SCALE)
+        for part in _parts(network, sparse, config):
+            shards.map(partial(turned, part, _inputs(part.sparse, kind)), range(config.symmetries))
+    found *= np.float32(VALUE_SCALE)
+    return found
+
+
+def _parts(network: CDCIN, sparse: SparseMap, config: ImputationConfig) -> list[Part]:
+    """Pieces of the tissue that can be predicted on their own."""
+    if not _crops(network, config):
+        return [whole_map(sparse)]
+    gap = round(GAP_WIDTHS * max(network.config.smoothings, default=0))
+    return tissue_parts(sparse, gap=gap, align=network.config.window)
+
+
+def _crops(network: CDCIN, config: ImputationConfig) -> bool:
+    """Whether an estimate is the same wherever its tile begins. The paper's are many and small, and attention sees all of one."""
+    return config.overlap == "hann" and not network.config.attention
+
+
+def _inputs(sparse: SparseMap, kind: NormalisationKind) -> list[np.ndarray]:
+    """(h, w) scaled values, where measured and where an estimate is wanted, of the continued lattice."""
+    measured = sparse.measured.astype(np.float32)
+    values, measured = (
+        np.pad(part, MARGIN_LATTICE, mode="symmetric") for part in (sparse.normalised(kind) / VALUE_SCALE, measured)
+    )
+    # A measured bin is the first or the last of those that the network adds to it: they reach into the next cells.
+    wanted = ndimage.binary_dilation(np.pad(tissue_cells(sparse), MARGIN_LATTICE), np.ones((3, 3)))
+    return [values, measured, wanted]
 
 
 def _symmetries(count: int) -> list[tuple[int, bool]]:
@@ -175,9 +226,16 @@ def _cut(whole: np.ndarray, sparse: SparseMap, margin: int, turn: int, flip: boo
 
 @torch.inference_mode()
 def _predict_lattice(
-    network: CDCIN, values: np.ndarray, measured: np.ndarray, unit: float, side: int, overlap: str, precision: str
+    network: CDCIN,
+    values: np.ndarray,
+    measured: np.ndarray,
+    wanted: np.ndarray,
+    unit: float,
+    side: int,
+    overlap: str,
+    precision: str,
 ) -> np.ndarray:
-    """(h, w) lattice -> (outputs, S h, S w), from overlapping tiles of at most ``side`` lattice bins."""
+    """(h, w) lattice -> (outputs, S h, S w), from overlapping tiles of at most ``side`` lattice bins; 0 where none is wanted."""
     stride = network.stride
     device = next(network.parameters()).device
     sides = [min(side, length) for length in values.shape]
@@ -189,6 +247,7 @@ def _predict_lattice(
         (row, column)
         for row in _tile_starts(values.shape[0], sides[0], overlap)
         for column in _tile_starts(values.shape[1], sides[1], overlap)
+        if wanted[row : row + sides[0], column : column + sides[1]].any()
     ]
     at_once = max(1, BINS_AT_ONCE // (sides[0] * sides[1]))
     for first in range(0, len(corners), at_once):
@@ -200,7 +259,7 @@ def _predict_lattice(
             at = np.s_[r * stride : (r + sides[0]) * stride, c * stride : (c + sides[1]) * stride]
             total[:, at[0], at[1]] += tile * weight
             weights[at] += weight
-    return (total / weights).cpu().numpy()
+    return (total / weights.clamp_min(1e-30)).cpu().numpy()
 
 
 def _tile_starts(length: int, side: int, overlap: str) -> list[int]:

@@ -1,14 +1,17 @@
 """Turn polygons in um into masks of bins, and regions of interest into files and back.
 
 Read are GeoJSON (as QuPath writes it: a geometry, a Feature, a FeatureCollection or a list of Features) and the CSV
-that Xenium Explorer exports for a selection. Coordinates are um from the corner of the morphology image, x before y.
+that Xenium Explorer exports for a selection; both are written too. Coordinates are um from the corner of the morphology
+image, x before y.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import shapely
-from shapely.geometry import MultiPolygon, Polygon, mapping, shape
+from shapely.geometry import MultiPolygon, Polygon, box, mapping, shape
 
 from .errors import RegionError
 from .maps import GeneMap
@@ -74,6 +77,18 @@ def region_mask(
     return mask
 
 
+def mask_polygon(
+    mask: np.ndarray, bin_um: float, origin_um: tuple[float, float] = (0.0, 0.0)
+) -> Polygon | MultiPolygon | None:
+    """The squares of all True bins, united: what :func:`region_mask` turns into the same mask. None where there is none."""
+    edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)  # 1 where a run of bins begins, -1 after it
+    (row, first), (_, last) = (np.nonzero(edges == step) for step in (1, -1))
+    if not len(row):
+        return None
+    y, x = (origin + np.arange(length + 1) * bin_um for origin, length in zip(origin_um, mask.shape, strict=True))
+    return shapely.union_all(shapely.box(x[first], y[row], x[last], y[row + 1]))
+
+
 def restrict(gene_map: GeneMap, regions: Region | Sequence[Region]) -> GeneMap:
     """The same map with only the tissue inside the regions. Raises :class:`RegionError` when none of it is."""
     chosen = [regions] if isinstance(regions, Region) else list(regions)
@@ -118,13 +133,70 @@ def write_regions(path: str | Path, regions: Iterable[Region]) -> Path:
          "geometry": mapping(region.polygon)}
         for region in regions
     ]  # fmt: skip
+    return _write(path, json.dumps({"type": "FeatureCollection", "features": features}, indent=1))
+
+
+def write_explorer_csv(path: str | Path, regions: Iterable[Region]) -> Path:
+    """Write selections in um that Xenium Explorer and :func:`read_regions` read.
+
+    Explorer's selection is one outline without holes. So nothing may get lost, a region with holes or several parts is
+    written as several selections, ``duct [1/2]`` and ``duct [2/2]``, cut straight through each hole; read back, they are one
+    again. Raises :class:`RegionError` when two regions share a name, by which Explorer tells them apart, or it can't be written.
+    """
+    outlines: list[tuple[str, Polygon]] = []
+    for number, region in enumerate(regions, start=1):
+        name = " ".join(region.name.split()) or f"region {number}"
+        if name.startswith("#"):
+            raise RegionError(f"Region {name!r} begins with '#', which marks a comment in a CSV file. Rename it.")
+        pieces = _without_holes(region.polygon)
+        several = len(pieces) > 1
+        for part, piece in enumerate(pieces, start=1):
+            outlines.append((f"{name} [{part}/{len(pieces)}]" if several else name, piece))
+    names = [name for name, _ in outlines]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise RegionError(
+            f"Two regions are named {twice!r}, and Xenium Explorer tells selections apart by their names. Rename one."
+        )
+    if not outlines:
+        raise RegionError("There is no region to write. Draw one first.")
+    single = len(outlines) == 1
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    areas = ", ".join(f"{piece.area:.2f}" for _, piece in outlines)
+    listed = names[0] if single else ", ".join(f'"{name}"' if "," in name else name for name in names)
+    text.write(f"#Selection name{'' if single else 's'}: {listed}\n#Area{'' if single else 's'} (\u00b5m^2): {areas}\n")
+    rows.writerow(["X", "Y"] if single else ["Selection", "X", "Y"])
+    for name, piece in outlines:
+        at = [[float(x), float(y)] for x, y in piece.exterior.coords]
+        rows.writerows(at if single else [[name, *each] for each in at])
+    return _write(Path(path).expanduser(), text.getvalue())
+
+
+def _write(path: Path, text: str) -> Path:
     beside = path.with_name(f".{path.name}.part")
     try:
-        beside.write_text(json.dumps({"type": "FeatureCollection", "features": features}, indent=1), encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
         os.replace(beside, path)
     except OSError as error:
         raise RegionError(f"{path} can't be written ({error.strerror or error}). Choose another folder.") from None
     return path
+
+
+def _without_holes(area: Polygon | MultiPolygon) -> list[Polygon]:
+    """Simple outlines that together are the area; those with holes are cut from top to bottom through each."""
+    found: list[Polygon] = []
+    for polygon in getattr(area, "geoms", [area]):
+        if not polygon.interiors:
+            found.append(polygon)
+            continue
+        hole = polygon.interiors[0].bounds
+        x0, y0, x1, y1 = polygon.bounds
+        middle = (hole[0] + hole[2]) / 2
+        for side in (box(x0 - 1, y0 - 1, middle, y1 + 1), box(middle, y0 - 1, x1 + 1, y1 + 1)):
+            cut = polygon.intersection(side)
+            parts = [part for part in getattr(cut, "geoms", [cut]) if part.geom_type == "Polygon" and part.area > 0]
+            found += [each for part in parts for each in _without_holes(part)]
+    return found
 
 
 def _from_geojson(text: str) -> list[Region]:
@@ -189,4 +261,23 @@ def _from_explorer(text: str) -> list[Region]:
     for name, points in outlines.items():
         if len(points) < 3:
             raise RegionError(f"{name!r} has {len(points)} points, and an outline needs three. Draw it again.")
-    return [Region(name, Polygon(points)) for name, points in outlines.items()]
+    return _joined([Region(name, Polygon(points)) for name, points in outlines.items()])
+
+
+_PART = re.compile(r"(?P<name>.+) \[(?P<part>\d+)/(?P<parts>\d+)\]")
+
+
+def _joined(outlines: list[Region]) -> list[Region]:
+    """What :func:`write_explorer_csv` took apart becomes one region again, at the place of its first part."""
+    found = {region.name: region for region in outlines}
+    for region in outlines:
+        named = _PART.fullmatch(region.name)
+        count = int(named["parts"]) if named else 0
+        if not 2 <= count <= len(outlines) or named["name"] in found:
+            continue
+        names = [f"{named['name']} [{part}/{count}]" for part in range(1, count + 1)]
+        if region.name != names[0] or not found.keys() >= set(names):
+            continue
+        whole = Region(named["name"], shapely.union_all([found[name].polygon for name in names]))
+        found = {key: whole if key == names[0] else each for key, each in found.items() if key not in names[1:]}
+    return list(found.values())

@@ -8,31 +8,33 @@ paths = write_result(folder, result, command=...)   # every file is written besi
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from shapely.geometry import mapping
+import numpy as np
 
 from .config import RunConfig
 from .errors import RegionError, SamplingError
 from .grid import Grid
 from .maps import GeneMap, SparseMap
+from .provenance import OURS
 from .region import Region, restrict
+from .run_files import describe, export_item, score_rows, write_result, write_results
 from .sampling import check_lattice, refine, sample
 
 if TYPE_CHECKING:
     from .metrics import Scores
     from .trained import Trained
 
-OURS = "CDCIN"
-"""The network's name in tables, beside those of the classical methods."""
+
+__all__ = [
+    "OURS", "Job", "Result", "Slide", "check_sampling", "complete", "describe", "export_item", "prepare", "score_rows",
+    "write_result", "write_results",
+]  # fmt: skip
 
 
 class Slide(Protocol):
@@ -59,6 +61,10 @@ class Job:
     input_name: str
     read_s: float
     """Seconds that reading took."""
+    start: Trained | None = None
+    """The model in memory that the training began with, or that imputed without any; the script writes it to a file."""
+    edited_tissue: bool = False
+    """The tissue is not what the slide's transcripts say, but what somebody made of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +82,18 @@ class Result:
 
 
 def prepare(
-    slide: Slide, genes: Sequence[str], config: RunConfig, regions: Iterable[Region] = (), *, fill_in: bool = False
+    slide: Slide,
+    genes: Sequence[str],
+    config: RunConfig,
+    regions: Iterable[Region] = (),
+    *,
+    fill_in: bool = False,
+    tissue: np.ndarray | None = None,
 ) -> Job:
     """Read the genes' maps, keep the regions, take the lattice.
 
-    With ``fill_in`` every bin counts as measured and the grid becomes S times finer; then there is no truth.
+    ``tissue`` (rows, columns), True inside, takes the place of what the transcripts say. With ``fill_in`` every bin counts
+    as measured and the grid becomes S times finer; then there is no truth.
     Raises :class:`BundleError` for an unknown gene or an unreadable slide, :class:`RegionError` when no tissue is
     left, :class:`SamplingError` when the lattice does not fit.
     """
@@ -90,6 +103,8 @@ def prepare(
     if not fill_in:
         check_sampling(slide, config)
     truth: list[GeneMap | None] = slide.gene_maps(list(genes), bin_um=grid.bin_um, min_qv=grid.min_qv)
+    if tissue is not None:
+        truth = [_with_tissue(gene_map, tissue) for gene_map in truth]
     if regions:
         truth = [restrict(gene_map, regions) for gene_map in truth]
         if not truth[0].tissue.any():
@@ -103,7 +118,19 @@ def prepare(
         truth = [None] * len(sparse)
     else:
         sparse = [sample(gene_map, stride=sampling.stride, phase=sampling.phase) for gene_map in truth]
-    return Job(config, tuple(sparse), tuple(truth), regions, Path(slide.path).name, time.perf_counter() - began)
+    return Job(
+        config, tuple(sparse), tuple(truth), regions, Path(slide.path).name, time.perf_counter() - began,
+        edited_tissue=tissue is not None,
+    )  # fmt: skip
+
+
+def _with_tissue(gene_map: GeneMap, tissue: np.ndarray) -> GeneMap:
+    if tissue.shape != gene_map.shape:
+        raise RegionError(
+            f"The tissue has {' x '.join(map(str, tissue.shape))} bins and the slide {gene_map.shape[0]} x {gene_map.shape[1]}; "
+            "give a tissue of the same slide and bin size."
+        )
+    return replace(gene_map, tissue=np.asarray(tissue, bool))
 
 
 def check_sampling(slide: Slide, config: RunConfig) -> None:
@@ -149,100 +176,3 @@ def complete(job: Job, trained: Trained, on_gene: Callable[[int, str], None] | N
         }
         score_s += time.perf_counter() - began
     return Result(job, trained, tuple(imputed), scores, impute_s, score_s)
-
-
-def score_rows(result: Result) -> list[dict[str, Any]]:
-    """One row a gene and method: the names, then every field of Scores."""
-    return [
-        {"gene": gene, "method": method, **asdict(scores)}
-        for gene, methods in result.scores.items()
-        for method, scores in methods.items()
-    ]
-
-
-def write_result(folder: Path, result: Result, command: str = "") -> list[Path]:
-    """Write every file of a run and return their paths, in the order of the contract.
-
-    Files of the same names are replaced, each as a whole; others are left alone. Raises :class:`ExportError`.
-    """
-    from .checkpoint import save_model
-    from .export import (
-        check_output_folder,
-        safe_name,
-        write_h5ad,
-        write_losses_csv,
-        write_ome_tiff,
-        write_run_json,
-        write_scores_csv,
-    )
-    from .figure import write_figure
-
-    folder, job = check_output_folder(folder), result.job
-    began = time.perf_counter()
-    run = describe(result, command)
-    paths = [folder / "imputed.h5ad"]
-    write_h5ad(
-        paths[0], sparse=list(job.sparse), imputed=list(result.imputed), regions=list(job.regions) or None, run=run
-    )
-    for sparse, imputed, truth in zip(job.sparse, result.imputed, job.truth, strict=True):
-        image, figure = (folder / f"{safe_name(sparse.gene)}{end}" for end in (".ome.tif", ".png"))
-        write_ome_tiff(image, sparse=sparse, imputed=imputed, truth=truth, run=run)
-        write_figure(figure, sparse=sparse, imputed=imputed, truth=truth, scores=result.scores.get(sparse.gene))
-        paths += [image, figure]
-    tables = [folder / name for name in ("scores.csv", "losses.csv", "model.safetensors", "run.json")]
-    write_scores_csv(tables[0], score_rows(result))
-    write_losses_csv(tables[1], result.trained.losses)
-    save_model(tables[2], result.trained)
-    run["seconds"]["writing"] = round(time.perf_counter() - began, 3)
-    write_run_json(tables[3], run)
-    return paths + tables
-
-
-def describe(result: Result, command: str = "") -> dict[str, Any]:
-    """Everything needed to repeat the run, as plain values for JSON."""
-    job, trained = result.job, result.trained
-    return {
-        "program": "napari-s2sst",
-        "versions": versions(),
-        "command": command,
-        "finished_at": result.finished_at,
-        "input": {"name": job.input_name, "sparse_sha256": sparse_hash(job.sparse)},
-        "genes": [sparse.gene for sparse in job.sparse],
-        "regions": [{"name": region.name, "polygon_um": mapping(region.polygon)} for region in job.regions],
-        "mode": "fill in" if job.truth[0] is None else "check",
-        "seed": trained.config.seed,
-        "steps": trained.steps,
-        "device": trained.device,
-        "held_out_mae": {OURS: trained.held_out_mae, **trained.classical},
-        "seconds": {
-            "reading": round(job.read_s, 3),
-            "training": round(trained.seconds, 3),
-            "imputing": round(result.impute_s, 3),
-            "scoring": round(result.score_s, 3),
-        },
-        "config": trained.config.model_dump(mode="json"),
-    }
-
-
-def sparse_hash(maps: Iterable[SparseMap]) -> str:
-    """SHA-256 of what training was given: the same for the same measured bins, whatever file they came from."""
-    digest = hashlib.sha256()
-    for sparse in maps:
-        digest.update(
-            repr((sparse.gene, sparse.shape, sparse.stride, tuple(sparse.phase), float(sparse.bin_um))).encode()
-        )
-        for array in (sparse.values, sparse.measured, sparse.tissue, sparse.totals):
-            if array is not None:
-                digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide the numbers."""
-    found = {"python": platform.python_version()}
-    for name in ("napari-s2sst", "torch", "numpy", "scipy", "scikit-image", "pyarrow"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # run from a source tree that was never installed
-            found[name] = "unknown"
-    return found

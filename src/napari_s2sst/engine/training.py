@@ -16,7 +16,6 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from . import validation
-from .checkpoint import load_model, shipped_model
 from .config import RunConfig
 from .device import arithmetic, choose_device, label, resolve_precision
 from .errors import TrainingError
@@ -28,6 +27,7 @@ from .objective import Batch, Objective
 from .patches import SlidePatches, hold_out, patch_side
 from .schedule import TIMED_STEPS, learning_rate, running_mean, steps_within
 from .shards import Shards, one_thread, set_gradients
+from .starting import common_stride, first_weights, settled
 from .trained import Trained
 
 VALIDATIONS = 12
@@ -39,9 +39,15 @@ MAX_GRADIENT = 1.0
 EVENTS_PER_SECOND = 10
 
 
-def fit(maps: Sequence[SparseMap], config: RunConfig, on_event: Callable[[Event], Any] | None = None) -> Trained:
-    """Train to the end. ``on_event`` sees every event. Errors as :func:`train`."""
-    training = train(maps, config)
+def fit(
+    maps: Sequence[SparseMap],
+    config: RunConfig,
+    on_event: Callable[[Event], Any] | None = None,
+    *,
+    start: Trained | None = None,
+) -> Trained:
+    """Train to the end. ``on_event`` sees every event; ``start`` and errors as :func:`train`."""
+    training = train(maps, config, start=start)
     while True:
         try:
             event = next(training)
@@ -52,15 +58,23 @@ def fit(maps: Sequence[SparseMap], config: RunConfig, on_event: Callable[[Event]
 
 
 def train(
-    maps: Sequence[SparseMap], config: RunConfig, *, preview_every_s: float | None = None
+    maps: Sequence[SparseMap],
+    config: RunConfig,
+    *,
+    preview_every_s: float | None = None,
+    start: Trained | None = None,
 ) -> Generator[Event, Command | None, Trained]:
     """Train one network on one or more sparse maps of the same stride; yields events, returns :class:`Trained`.
 
-    Raises :class:`TrainingError` when the maps can't be trained on, the device runs out of memory or the loss is no
-    longer a number; :class:`ConfigError` when a setting names a device or picture folder that is not there.
+    ``start`` is a model whose weights are the first ones, whatever the settings' ``start_from`` says; it stays as it is.
+    Going on on the same maps, keep the seed: the same bins are held out then, and the held-out error stays honest.
+
+    Raises :class:`TrainingError` when the maps can't be trained on, the first weights don't fit, the device runs out of
+    memory or the loss is no longer a number; :class:`ConfigError` when a setting names a device or picture folder that is
+    not there; :class:`CheckpointError` when a model file can't be read.
     """
     try:
-        run = _Run(maps, config, preview_every_s)
+        run = _Run(maps, config, preview_every_s, start)
         with one_thread(), run.shards:
             return (yield from run.events())
     except torch.cuda.OutOfMemoryError as error:
@@ -75,10 +89,12 @@ def train(
 class _Run:
     """One training from its first step to its result."""
 
-    def __init__(self, maps: Sequence[SparseMap], config: RunConfig, preview_every_s: float | None) -> None:
+    def __init__(
+        self, maps: Sequence[SparseMap], config: RunConfig, preview_every_s: float | None, start: Trained | None
+    ) -> None:
         self.maps = list(maps)
-        stride = _common_stride(self.maps)
-        config = config if config.sampling.stride == stride else config.changed(stride=stride)
+        stride = common_stride(self.maps)
+        config = settled(config, stride, start)
         self.device = choose_device(config.device)
         self.config = config = config.changed(precision=resolve_precision(self.device, config.training.precision))
         self.training, self.stride = config.training, stride
@@ -102,7 +118,9 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.network = CDCIN(config.network, stride)
-        self._load_start()
+        first = first_weights(config, stride, start)
+        if first is not None:
+            self.network.load_state_dict(dict(first.weights))
         for cascade in self.network.cascades:
             cascade.recompute = self.device.type == "cpu" and config.network.layout == "dense"
         self.network.to(self.device, memory_format=torch.channels_last)
@@ -271,30 +289,3 @@ class _Run:
             steps=self.step, seconds=time.perf_counter() - self.began, device=label(self.device), held_out_mae=hidden,
             classical=classical, calibration=validation.calibrate(found, self.held_out), losses=tuple(self.rows),
         )  # fmt: skip
-
-    def _load_start(self) -> None:
-        source = self.training.start_from
-        if source == "random":
-            return
-        path = shipped_model(self.stride) if source == "shipped" else source
-        start = load_model(path)
-        if start.stride != self.stride or start.config.network != self.config.network:
-            raise TrainingError(
-                f"The weights in {path.name} are for a stride of {start.stride} and another network than these settings "
-                f"ask for (stride {self.stride}). Choose the settings they were made with, or start_from='random'."
-            )
-        self.network.load_state_dict(dict(start.weights))
-
-
-def _common_stride(maps: Sequence[SparseMap]) -> int:
-    if not maps:
-        raise TrainingError("There is no map to train on; choose at least one gene.")
-    strides = sorted({sparse.stride for sparse in maps})
-    if len(strides) > 1:
-        raise TrainingError(f"Maps of the strides {strides} can't train one network; sample all with the same stride.")
-    if not any(np.any(sparse.values[sparse.measured]) for sparse in maps):
-        raise TrainingError(
-            f"No measured bin holds a transcript of {', '.join(sparse.gene or 'the gene' for sparse in maps[:5])}, so there is "
-            "nothing to learn. Choose another gene, larger bins or a larger region."
-        )
-    return strides[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
@@ -48,6 +49,12 @@ class DockedWidget(QWidget):
         if not self.over:
             self.over = True
             self.shut_down()
+
+
+def unwrapped(viewer: Any) -> Any:
+    """The viewer itself. napari hands a plugin a proxy, whose layers are proxies too and so never *are* the layers that
+    events tell of."""
+    return getattr(viewer, "__wrapped__", viewer)
 
 
 def single_shot(parent: QObject, interval_ms: int, slot: Callable[[], None]) -> QTimer:

@@ -138,25 +138,35 @@ def uncertainty_layer(imputed: GeneMap) -> LayerData:
     return values, meta, "image"
 
 
-def result_layers(result: Any, number: int = 1) -> list[LayerData]:
-    """Sparse input, error and uncertainty below, imputed on top, of the first gene of an engine Result.
+COUNTS, IMPUTED = "counts", "imputed"
+KINDS = ("measured", "sparse input", "error", "uncertainty", IMPUTED)
+"""A result's layers, from the lowest to the topmost."""
 
-    ``number`` tells runs on one gene apart. Without a truth there is no error layer.
-    """
-    sparse, imputed, truth = result.job.sparse[0], result.imputed[0], result.job.truth[0]
+
+def entry_layers(result: Any, index: int = 0) -> dict[str, LayerData]:
+    """Kind -> layer data of one gene of an engine Result, in the order of :data:`KINDS`; all but errors and uncertainty
+    share their colours. Without a truth there are neither measured values nor errors."""
+    sparse, imputed, truth = (part[index] for part in (result.job.sparse, result.imputed, result.job.truth))
     config = result.job.config
     limits = value_limits(sparse, config)
-    layers = [sparse_layer_data(sparse, config.grid.normalisation, limits)]
+    made = {
+        "sparse input": sparse_layer_data(sparse, config.grid.normalisation, limits),
+        "imputed": imputed_layer(imputed, limits),
+    }
     if truth is not None:
         from ..engine.metrics import error_map
 
-        layers.append(error_layer(imputed, error_map(imputed, truth)))
+        measured = truth.normalised(imputed.normalisation) if imputed.normalisation else truth
+        made["measured"] = _map_layer(measured, "measured", limits, TISSUE_COLORMAP)
+        made["error"] = error_layer(imputed, error_map(imputed, truth))
     if imputed.uncertainty is not None:
-        layers.append(uncertainty_layer(imputed))
-    layers.append(imputed_layer(imputed, limits))
-    for _, meta, _ in layers:
-        meta["name"] = numbered(meta["name"], number)
-    return layers
+        made["uncertainty"] = uncertainty_layer(imputed)
+    return {kind: made[kind] for kind in KINDS if kind in made}
+
+
+def layer_name(gene: str, kind: str, number: int) -> str:
+    """``LTF - imputed``, ``LTF - imputed 2``, ... of runs; ``LTF - imputed (at once)`` of no run."""
+    return f"{gene} - {kind} (at once)" if number == 0 else numbered(f"{gene} - {kind}", number)
 
 
 def value_limits(sparse: SparseMap, config: RunConfig) -> tuple[float, float]:

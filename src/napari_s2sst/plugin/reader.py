@@ -38,4 +38,6 @@ def _ask_for_a_scale_bar() -> None:
 
     viewer = napari.current_viewer()
     if viewer is not None:
-        viewer.scale_bar.visible = True
+        from .display import scale_bar_of
+
+        scale_bar_of(viewer).visible = True

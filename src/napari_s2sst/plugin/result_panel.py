@@ -1,63 +1,68 @@
-"""Show a run's scores beside those of the classical methods, and ask for the export."""
+"""Show a result: which one, its scores beside those of the classical methods, its errors, regions, comparing, export."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHBoxLayout,
-    QHeaderView,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from superqt.utils import signals_blocked
+
+from ..engine.diagnostics import Diagnostics
+from .compare_bar import CompareBar
+from .diagnostics_plot import DiagnosticsPlot
+from .score_table import Cell, ScoreTable
 
 COLUMNS = (
     ("MAE", "mae_unmeasured", min, "Mean absolute error in the normalised space; lower is better."),
     ("PCC", "pcc_unmeasured", max, "Pearson correlation with what was counted; higher is better."),
     ("SSIM", "ssim_unmeasured", max, "Structural similarity, whether the pattern looks right; higher is better."),
 )
+REGION_COLUMNS = (
+    ("mm²", "area_mm2", "Area of the region"),
+    ("measured", "measured_mean", "Mean of the measured bins, in the normalised space"),
+    ("imputed", "imputed_mean", "Mean of all bins of the imputed map, in the normalised space"),
+    ("MAE", "mae", "Mean absolute error on the region's hidden bins"),
+)
 NO_TRUTH = "No scores: in Fill in nobody measured the finer grid, so there is nothing to compare with."
+COMING = "<b>{}</b>: comparing with the classical methods ..."
+NO_RESULT = "No result yet. Choose a gene and press Train."
 
 
 class ResultPanel(QWidget):
-    """A picture of a session's result."""
+    """A picture of a session's results. ``compare`` is a CompareBar, ``diagnostics`` a DiagnosticsPlot."""
 
     exportRequested = Signal()
+    resultChosen = Signal(int)
+    """Its place in the list, 0 is the newest."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.result_box = QComboBox()
+        self.result_box.setToolTip("Results of this window, the newest first; choosing one shows its maps and scores")
+        self.result_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.result_box.setMinimumContentsLength(16)
+        self.result_box.currentIndexChanged.connect(self._chosen)
+        self._none = QLabel(NO_RESULT)
+        self._none.setObjectName("s2sst_quiet")
+        self._none.setWordWrap(True)
         self._title = QLabel()
         self._title.setWordWrap(True)
-        self.table = QTableWidget(0, 1 + len(COLUMNS))
-        self.table.setHorizontalHeaderLabels(["Method", *(name for name, *_ in COLUMNS)])
-        for column, (*_, tip) in enumerate(COLUMNS, start=1):
-            self.table.horizontalHeaderItem(column).setToolTip(tip)
+        self.table = ScoreTable("Method", [(name, tip) for name, _, _, tip in COLUMNS])
         self.table.horizontalHeaderItem(0).setToolTip("CDCIN is the trained network; the others need no training.")
-        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(22)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.table.setShowGrid(False)
-        self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.table.setToolTip("The best value of each column is bold.")
-        self.export_button = QPushButton("Export...")
+        self.diagnostics = DiagnosticsPlot()
+        self._regions_title = QLabel("Regions")
+        self._regions_title.setObjectName("s2sst_heading")
+        self.region_table = ScoreTable("Region", [(name, tip) for name, _, tip in REGION_COLUMNS])
+        self._compare_title = QLabel("Compare")
+        self._compare_title.setObjectName("s2sst_heading")
+        self.compare = CompareBar()
+        self.export_button = QPushButton("&Export...")
         self.export_button.setToolTip(
-            "Write the maps into a folder: OME-TIFF and h5ad, with the scores, a figure,\n"
-            "the model, and run.json, which says how to repeat the run."
+            "Write maps, tables, figures, the model, and a script that repeats the run, into a folder"
         )
         self.export_button.clicked.connect(self.exportRequested)
         self.line = QLabel("")
@@ -67,39 +72,74 @@ class ResultPanel(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.export_button)
         row.addWidget(self.line, 1)
+        self._lines = [_line(), _line()]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._title)
-        layout.addWidget(self.table)
+        layout.setSpacing(6)
+        for widget in (
+            self.result_box, self._none, self._title, self.table, self.diagnostics, self._regions_title,
+            self.region_table, self._lines[0], self._compare_title, self.compare, self._lines[1],
+        ):  # fmt: skip
+            layout.addWidget(widget)
         layout.addLayout(row)
+        self.setResults((), -1)
         self.clear()
 
+    def setResults(self, names: Sequence[str], current: int) -> None:
+        """``LTF · fast · 0:34``, the newest first, and which one is shown; -1 for none."""
+        with signals_blocked(self.result_box):
+            self.result_box.clear()
+            self.result_box.addItems(names)
+            self.result_box.setCurrentIndex(current)
+        self.result_box.setVisible(bool(names))
+        self._none.setVisible(not names)
+
     def clear(self) -> None:
+        """Nothing is shown of a result; the list of results stays."""
         self._title.setText("")
         self._title.hide()
         self.table.hide()
+        self.diagnostics.clear()
+        self.setRegions(())
         self.line.setText("")
 
-    def setScores(self, gene: str, scores: Mapping[str, Any]) -> None:
-        """Method -> Scores, ours first; an empty one says why there are none."""
+    def setScores(self, gene: str, scores: Mapping[str, Any], *, waits: bool = False) -> None:
+        """Method -> Scores, ours first; an empty one says why there are none, or with ``waits`` that they will come."""
         self._title.show()
         self.table.setVisible(bool(scores))
         self.line.setText("")
         if not scores:
-            self._title.setText(NO_TRUTH)
+            self._title.setText(COMING.format(gene) if waits else NO_TRUTH)
+            self.diagnostics.clear()
             return
         bins = next(iter(scores.values())).bins
         self._title.setText(f"<b>{gene}</b>: scores on {bins:,} unmeasured bins")
-        best = {field: _best(scores, field, choose) for _, field, choose, _ in COLUMNS}
-        self.table.setRowCount(len(scores))
-        for row, (method, values) in enumerate(scores.items()):
-            self._put(row, 0, method, bold=row == 0, left=True)
-            for column, (_, field, *_) in enumerate(COLUMNS, start=1):
-                value = getattr(values, field)
-                text = "-" if math.isnan(value) else f"{value:.3f}"
-                self._put(row, column, text, bold=best[field] is not None and text == f"{best[field]:.3f}")
-        height = self.table.horizontalHeader().sizeHint().height() + 22 * len(scores) + 4
-        self.table.setFixedHeight(height)
+        best = [_best(scores, field, choose) for _, field, choose, _ in COLUMNS]
+        rows = []
+        for number, (method, values) in enumerate(scores.items()):
+            texts = [_figure(getattr(values, field)) for _, field, *_ in COLUMNS]
+            cells = [Cell(text, bold=text == top) for text, top in zip(texts, best, strict=True)]
+            rows.append([Cell(method, bold=number == 0), *cells])
+        self.table.setRows(rows)
+
+    def setDiagnostics(self, found: Diagnostics | None) -> None:
+        """What the engine's ``diagnose`` found; None where nobody knows the truth."""
+        self.diagnostics.setDiagnostics(found)
+
+    def setRegions(self, rows: Sequence[Any]) -> None:
+        """One row a region, with the attributes name, area_mm2, measured_mean, imputed_mean and mae (NaN for unknown)."""
+        self._regions_title.setVisible(bool(rows))
+        self.region_table.setVisible(bool(rows))
+        self.region_table.setRows(
+            [
+                [Cell(each.name), *(Cell(_figure(getattr(each, field), 2)) for _, field, _ in REGION_COLUMNS)]
+                for each in rows
+            ]
+        )
+
+    def setTheme(self, foreground: str) -> None:
+        """Colour of the plots' axes and text."""
+        self.diagnostics.setTheme(foreground)
 
     def setExportEnabled(self, on: bool) -> None:
         self.export_button.setEnabled(on)
@@ -107,16 +147,24 @@ class ResultPanel(QWidget):
     def setExported(self, text: str) -> None:
         self.line.setText(text)
 
-    def _put(self, row: int, column: int, text: str, *, bold: bool, left: bool = False) -> None:
-        item = QTableWidgetItem(text)
-        side = Qt.AlignmentFlag.AlignLeft if left else Qt.AlignmentFlag.AlignRight
-        item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
-        font = item.font()
-        font.setBold(bold)
-        item.setFont(font)
-        self.table.setItem(row, column, item)
+    def _chosen(self, index: int) -> None:
+        if index >= 0:
+            self.resultChosen.emit(index)
 
 
-def _best(scores: Mapping[str, Any], field: str, choose: Any) -> float | None:
+def _figure(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _best(scores: Mapping[str, Any], field: str, choose: Any) -> str | None:
+    """As it is printed, so that equal figures are all bold."""
     values = [getattr(each, field) for each in scores.values()]
-    return choose((value for value in values if not math.isnan(value)), default=None)
+    best = choose((value for value in values if not math.isnan(value)), default=None)
+    return None if best is None else _figure(best)
+
+
+def _line() -> QFrame:
+    line = QFrame()
+    line.setObjectName("s2sst_line")
+    line.setFixedHeight(1)
+    return line

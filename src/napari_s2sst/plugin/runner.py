@@ -1,4 +1,4 @@
-"""Join a session to the worker of its run: start, pause, stop, abandon. Events change the session, then are told."""
+"""Join a session to the worker of its runs: start, pause, stop, abandon. Events change the session, then are told."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from ..engine.events import Event
 from ..engine.maps import SparseMap
-from .session import Session, State
-from .worker import Request, Run, RunWorker, Stage, job_of, run, sentence
+from .session import Queue, Session, State
+from .worker import Request, Run, RunWorker, job_of, run, sentence
 
 
 class Runner(QObject):
-    """At most one run at a time. Signals come in the main thread and never after :meth:`abandon`."""
+    """At most one run at a time, several in a row. Signals come in the main thread and never after :meth:`abandon`."""
 
+    began = Signal(object)
+    """The Request of a run that starts now."""
     told = Signal(object)
-    """A training event or a Stage; the session knows it already."""
+    """A training event, a Stage or LiveScores; the session knows the events already."""
     returned = Signal(object)
-    """The engine's Result."""
+    """The engine's Result; of a row, each in its turn."""
     failed = Signal(str)
-    """A sentence."""
+    """A sentence. The next run of a row is started all the same."""
 
     def __init__(self, session: Session, parent: QObject | None = None, run: Run = run) -> None:
         super().__init__(parent)
@@ -27,26 +30,26 @@ class Runner(QObject):
         self.request: Request | None = None
         self.sparse: SparseMap | None = None
         self._worker: RunWorker | None = None
+        self._waiting: list[Request] = []
+        self._total = 0
 
     @property
     def active(self) -> bool:
         return self._worker is not None
 
-    def start(self, request: Request) -> None:
-        """Raises SamplingError when the lattice does not fit the map; nothing has changed then."""
-        sparse = job_of(request).sparse[0]
-        self.request, self.sparse = request, sparse
-        self.session.begin()
-        worker = self._worker = RunWorker(request, self.run)
-        for signal, slot in self._connections(worker):
-            signal.connect(slot)
-        worker.start()
+    def start(self, *requests: Request) -> None:
+        """Raises SamplingError when the lattice does not fit the first map; nothing has changed then."""
+        first, *self._waiting = requests
+        self._total = len(requests)
+        self._begin(first)
 
     def stop(self) -> None:
-        """End training and keep its weights."""
+        """End training and keep its weights; what waits is not begun."""
         if self._worker is not None and self.session.can_stop:
+            self._waiting.clear()
             self._worker.stop()
-            self.session.state = State.STOPPING
+            if self.session.state is not State.SCORING:
+                self.session.state = State.STOPPING
 
     def toggle_pause(self) -> None:
         if self._worker is not None and self.session.can_pause:
@@ -55,12 +58,26 @@ class Runner(QObject):
     def abandon(self) -> None:
         """End a run and forget it."""
         worker, self._worker = self._worker, None
+        self._waiting.clear()
         if worker is not None:
             for signal, slot in self._connections(worker):
                 signal.disconnect(slot)  # its thread goes on until its next event, and the next run may begin before
             worker.quit()
             worker.resume()
+            self.session.queue = None
             self.session.end()
+
+    def _begin(self, request: Request) -> None:
+        sparse = job_of(request).sparse[0]
+        self.request, self.sparse = request, sparse
+        number = self._total - len(self._waiting)
+        self.session.queue = Queue(number, self._total, sparse.gene) if self._total > 1 else None
+        self.session.begin(first=number == 1)
+        self.began.emit(request)
+        worker = self._worker = RunWorker(request, self.run)
+        for signal, slot in self._connections(worker):
+            signal.connect(slot)
+        worker.start()
 
     def _connections(self, worker: RunWorker) -> tuple:
         return (
@@ -74,7 +91,7 @@ class Runner(QObject):
     def _told(self, event: Any) -> None:
         if self._worker is None:
             return
-        if not isinstance(event, Stage):
+        if isinstance(event, Event):
             self.session.apply(event)
         self.told.emit(event)
 
@@ -83,12 +100,30 @@ class Runner(QObject):
             self._worker = None
             self.session.end(result)
             self.returned.emit(result)
+            self._next()
 
     def _failed(self, error: Exception) -> None:
         if self._worker is not None:
             self._worker = None
             self.session.end()
-            self.failed.emit(sentence(error))
+            self._tell(sentence(error))
+            self._next()
+
+    def _next(self) -> None:
+        """Begin what waits; a map whose lattice does not fit is told of and passed over."""
+        while self._waiting and self._worker is None:
+            request = self._waiting.pop(0)
+            try:
+                self._begin(request)
+            except Exception as error:
+                self.session.end()
+                self._tell(sentence(error))
+        if self._worker is None:
+            self.session.queue = None
+
+    def _tell(self, problem: str) -> None:
+        queue = self.session.queue
+        self.failed.emit(problem if queue is None else f"{queue.gene}: {problem}")
 
     def _paused(self) -> None:
         if self._worker is None:

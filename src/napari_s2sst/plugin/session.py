@@ -18,7 +18,9 @@ from ..engine.events import Event, Finished, Started, Stepped, Validated
 from ..engine.maps import GeneMap
 
 if TYPE_CHECKING:
+    from ..engine.metrics import Scores
     from ..engine.run import Result
+    from ..engine.trained import Trained
 
 MAX_CURVE_POINTS = 2000
 """More can't be told apart in a plot 350 pixels wide; past it every second point is dropped."""
@@ -54,6 +56,48 @@ class Sampling:
     mode: Mode = Mode.CHECK
 
 
+class Several(Enum):
+    """What is done with several chosen genes."""
+
+    IN_TURN = "in turn"
+    """A training of its own for each gene."""
+    TOGETHER = "together"
+    """One network for all of them in one training."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Where a row of trainings is."""
+
+    number: int
+    """Of the present one, from 1."""
+    total: int
+    gene: str
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One gene of a run, as the list of results shows it."""
+
+    result: Result
+    index: int = 0
+    """Of the gene within the run."""
+    number: int = 0
+    """Tells runs on one gene apart, from 1; 0 is what the weights that come with the program make of it at once."""
+
+    @property
+    def gene(self) -> str:
+        return self.result.job.sparse[self.index].gene
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        """Method -> scores, ours first; empty where nobody knows the truth."""
+        return self.result.scores.get(self.gene, {})
+
+    def same(self, other: Entry | None) -> bool:
+        return other is not None and other.result is self.result and other.index == self.index
+
+
 @dataclass(frozen=True)
 class LossPoint:
     """One try on the held-out bins; errors in the normalised space."""
@@ -63,7 +107,10 @@ class LossPoint:
     held_out_mae: float
 
 
-_SAME = {name: operator.is_ for name in ("bundle", "gene_map", "result", "started", "losses", "loss_curve")}
+_SAME = {
+    name: operator.is_
+    for name in ("bundle", "gene_map", "result", "entries", "shown", "model", "started", "losses", "loss_curve")
+}
 
 
 @dataclass
@@ -75,6 +122,10 @@ class Session:
     bundle: Any = None
     """A Bundle or CountCube, or None."""
     gene: str = ""
+    """The one that is shown."""
+    genes: tuple[str, ...] = ()
+    """All that are chosen, the shown one among them."""
+    several: Several = Several.IN_TURN
     gene_map: GeneMap | None = None
     """Counts of the gene at the chosen bin size, restricted to the region; None while they are being counted."""
     sampling: Sampling = field(default_factory=Sampling)
@@ -93,7 +144,15 @@ class Session:
     loss_curve: tuple[tuple[int, float], ...] = ()
     """(step, total loss), thinned to at most MAX_CURVE_POINTS."""
     finished: Finished | None = None
+    queue: Queue | None = None
+    """None unless several trainings follow each other."""
     result: Result | None = None
+    """Of the last run."""
+    entries: tuple[Entry, ...] = ()
+    """Every gene of every run, the newest first; what was imputed at once is the first of all."""
+    shown: Entry | None = None
+    model: Trained | None = None
+    """Of the last run, or read from a file; what "the last run" starts from."""
 
     @property
     def config(self) -> RunConfig:
@@ -123,16 +182,19 @@ class Session:
 
     @property
     def can_stop(self) -> bool:
-        """Only after the first event: before it the generator can't be told anything."""
-        return self.state in (State.TRAINING, State.PAUSED)
+        """Only after the first event: before it the generator can't be told anything. Many genes are imputed one by one,
+        so that too can be cut short."""
+        many = self.started is not None and len(self.started.genes) > 1
+        return self.state in (State.TRAINING, State.PAUSED) or (self.state is State.SCORING and many)
 
     @property
     def can_export(self) -> bool:
-        return self.result is not None and not self.busy
+        return self.shown is not None and not self.busy
 
     def open(self, bundle: Any) -> None:
         """Another slide: everything of the last one goes."""
-        self.gene, self.gene_map, self.result, self.outdated = "", None, None, False
+        self.gene, self.genes, self.gene_map, self.result, self.outdated = "", (), None, None, False
+        self.entries, self.shown, self.model = (), None, None
         self.clear_run()
         self.bundle = bundle
         self.state = State.EMPTY if bundle is None else State.READY
@@ -143,8 +205,10 @@ class Session:
         self.started = self.progress = self.finished = None
         self.losses, self.loss_curve = (), ()
 
-    def begin(self) -> None:
-        self.message = ""
+    def begin(self, *, first: bool = True) -> None:
+        """A run starts; of a row of runs, only the first one clears what an earlier one complained about."""
+        if first:
+            self.message = ""
         self.clear_run()
         self.state = State.STARTING
 
@@ -162,6 +226,20 @@ class Session:
             case Finished():
                 self.finished = event
                 self.state = State.SCORING
+
+    def take_at_once(self, entry: Entry | None) -> None:
+        """What was imputed without training takes the place of what was before; None: it no longer fits the choice."""
+        runs = tuple(each for each in self.entries if each.number)
+        was_shown = self.shown is None or not self.shown.number
+        self.entries = runs if entry is None else (entry, *runs)
+        if was_shown or entry is not None:
+            self.shown = entry
+
+    def take(self, result: Result, number: int) -> None:
+        """A run's genes head the list, and its first one is shown."""
+        new = tuple(Entry(result, index, number) for index in range(len(result.imputed)))
+        self.entries = (*new, *(each for each in self.entries if each.number))
+        self.shown = new[0]
 
     def end(self, result: Result | None = None) -> None:
         """The run is over; without a result the one before stays."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..engine.config import RunConfig
-from ..engine.maps import GeneMap
+from ..engine.maps import GeneMap, SparseMap
 from ..engine.region import Region, restrict
 from .layers import LayerData, slide_layers
+from .worker import Request, job_of
+
+if TYPE_CHECKING:
+    from ..engine.diagnostics import Diagnostics
+    from ..engine.export_choice import ExportChoice
+    from ..engine.region_table import RegionRow
+    from ..engine.run import Result
+    from ..engine.trained import Trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,33 +29,133 @@ class OpenedSlide:
     layers: list[LayerData]
     genes: dict[str, int]
 
-    def card(self) -> tuple[str, str, str]:
-        """(name, size and transcripts, tooltip)."""
-        height, width = self.bundle.size_mm
-        about = f"{width:.1f} x {height:.1f} mm, {_rounded(self.bundle.num_transcripts)} transcripts"
-        return self.bundle.name, about, f"{self.bundle.summary()}\n{self.bundle.path}"
-
 
 def open_slide(path: Path, known: bool) -> OpenedSlide:
     """Read what the window shows of a slide; ``known``: its layers are in the viewer already. Raises BundleError."""
-    from ..engine.xenium import open_xenium
-
-    bundle = open_xenium(path)
+    bundle = opened(path)
     genes = dict(bundle.genes)
     return OpenedSlide(bundle, [] if known else slide_layers(bundle), genes)
 
 
-def count_gene(bundle: Any, gene: str, config: RunConfig, regions: tuple[Region, ...]) -> GeneMap:
-    """One gene's counts inside the regions. Raises BundleError (unknown gene) and RegionError (no tissue in them)."""
-    gene_map = bundle.gene_map(gene, bin_um=config.grid.bin_um, min_qv=config.grid.min_qv)
-    return restrict(gene_map, regions) if regions else gene_map
+def open_sample(known: Sequence[Path]) -> OpenedSlide:
+    """The simulated slide, written into the user's cache folder when it is not there yet."""
+    from .sample_data import sample_slide_folder
+
+    folder = sample_slide_folder()
+    return open_slide(folder, folder in known)
 
 
-def write_files(folder: Path, result: Any) -> list[Path]:
-    """All files of a run. Raises ExportError."""
-    from ..engine.run import write_result
+def opened(path: Path) -> Any:
+    """A Xenium folder, a count cube or an AnnData file, by what the path looks like. Raises BundleError."""
+    if path.suffix == ".npz":
+        from ..engine.count_cube import open_count_cube
 
-    return write_result(folder, result, command="napari: S2S-ST imputation")
+        return open_count_cube(path)
+    if path.suffix == ".h5ad":
+        from ..engine.hest import open_hest
+
+        return open_hest(path)
+    from ..engine.xenium import open_xenium
+
+    return open_xenium(path)
+
+
+Edited = Callable[[GeneMap], GeneMap]
+"""What was painted and erased of the tissue, put into a map."""
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """Counts of the genes that were asked for."""
+
+    maps: tuple[GeneMap, ...]
+    """Inside the regions."""
+    whole: GeneMap
+    """The first one on the whole slide, with the tissue as it was edited."""
+
+
+def count_genes(
+    bundle: Any, genes: Sequence[str], config: RunConfig, regions: tuple[Region, ...], edited: Edited
+) -> Counted:
+    """Counts of some genes in one pass, in the edited tissue, inside the regions.
+
+    Raises BundleError (unknown gene) and RegionError (no tissue in them).
+    """
+    maps = [
+        edited(each) for each in bundle.gene_maps(list(genes), bin_um=config.grid.bin_um, min_qv=config.grid.min_qv)
+    ]
+    return Counted(tuple(restrict(each, regions) if regions else each for each in maps), maps[0])
+
+
+def impute_at_once(request: Request) -> Result:
+    """What the weights that come with the program make of a map, without looking at anything first. Raises S2SSTError."""
+    from ..engine.checkpoint import load_model, shipped_model
+    from ..engine.imputation import impute_with
+    from ..engine.run import Result
+
+    job, config = job_of(request), request.config
+    start = load_model(shipped_model(config.sampling.stride))
+    imputed = impute_with(
+        _network(start), job.sparse[0], config.imputation, kind=config.grid.normalisation,
+        precision=config.training.precision,
+    )  # fmt: skip
+    return Result(job, start, (imputed,), {}, 0.0, 0.0)
+
+
+def judge_at_once(request: Request) -> Result:
+    """The same with an uncertainty stretched to fit held-out bins, scored beside the classical methods."""
+    from ..engine.run import complete
+    from ..engine.training import fit
+
+    job = job_of(request)
+    return complete(job, fit(list(job.sparse), job.config))
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What the results page says beyond scores."""
+
+    diagnostics: Diagnostics | None
+    regions: tuple[RegionRow, ...]
+
+
+def judge(
+    regions: tuple[Region, ...], sparse: SparseMap, imputed: GeneMap, truth: GeneMap | None, scores: Any
+) -> Judged:
+    """How errors are spread, whether the uncertainty is honest, and each region by itself."""
+    from ..engine.diagnostics import diagnose
+    from ..engine.region_table import region_rows
+
+    found = None if truth is None or not scores else diagnose(sparse, imputed, truth, scores)
+    return Judged(found, tuple(region_rows(regions, sparse=sparse, imputed=imputed, truth=truth)))
+
+
+def write_files(folder: Path, results: Sequence[Result], choice: ExportChoice, slide: Path) -> list[Path]:
+    """The chosen files of some runs. Raises ExportError."""
+    from ..engine.run_files import write_results
+
+    command = "napari: S2S-ST imputation"
+    return write_results(folder, results, command, choice, slide_paths=[slide] * len(results))
+
+
+def write_model(path: Path, model: Trained) -> Path:
+    """Raises ExportError."""
+    from ..engine.checkpoint import save_model
+
+    return save_model(path, model)
+
+
+def read_model(path: Path) -> Trained:
+    """Raises CheckpointError."""
+    from ..engine.checkpoint import load_model
+
+    return load_model(path)
+
+
+def _network(trained: Trained) -> Any:
+    import torch
+
+    return trained.network(torch.device("cpu"))
 
 
 def find_devices() -> list[tuple[str, str]]:
@@ -55,7 +164,3 @@ def find_devices() -> list[tuple[str, str]]:
     from ..engine.device import devices
 
     return devices()
-
-
-def _rounded(count: int) -> str:
-    return f"{count / 1e6:.2f} M" if count >= 1_000_000 else f"{count:,}"

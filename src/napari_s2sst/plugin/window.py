@@ -5,32 +5,40 @@ Panels draw and ask, the session knows, the display shows; this is the only plac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
-from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
-from ..engine.errors import S2SSTError
-from ..engine.events import Event, Finished, Previewed, Started, Stepped, Validated
-from ..engine.maps import GeneMap
+from ..engine.lattice_facts import lattice_facts
+from ..engine.slide_facts import slide_facts
 from . import tasks
+from .at_once import AtOnce
 from .background import Background
+from .counting import Counting
 from .display import Display
-from .docked import DockedWidget, single_shot
-from .panel_column import PanelColumn
+from .docked import DockedWidget, unwrapped
+from .extras import Extras
+from .models import Models
+from .opening import Opening
+from .panels import Panels
+from .regions import Regions
+from .results import Results
 from .runner import Runner
-from .session import Mode, Sampling, Session, State
+from .running import Running
+from .session import Mode, Sampling, Session
+from .structure_task import StructureTask
 from .theme import theme_colours, window_style
-from .training_panel import clock
-from .worker import Request, Stage
+from .tissue_layer import TissueLayer
 
 if TYPE_CHECKING:
     import napari
 
-MIN_WIDTH_PX, WIDTH_PX = 360, 380
-SETTLE_MS = 250
-"""Bins are counted anew when the user has stopped turning the wheel."""
+    from ..engine.trained import Trained
+
+MIN_WIDTH_PX, WIDTH_PX = 364, 400
 
 
 class ImputationWidget(DockedWidget):
@@ -38,15 +46,24 @@ class ImputationWidget(DockedWidget):
 
     def __init__(self, napari_viewer: napari.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.viewer = napari_viewer
+        self.viewer = viewer = unwrapped(napari_viewer)
         self.session = Session()
-        self.display = Display(napari_viewer, self)
+        self.panels = Panels()
+        self.display = Display(viewer, self)
+        self.regions = Regions(viewer, self.panels.region, self)
+        self.tissue = TissueLayer(viewer, self)
+        self.extras = Extras(viewer, self)
+        self.structure = StructureTask(self)
+        self.opening = Opening(self.session, self.display, self)
+        self.counting = Counting(self.session, self.regions.value, lambda: self.tissue.apply, self)
         self.runner = Runner(self.session, self)
-        self._seen_slides: list[Path] = []
-        self._opening, self._counting, self._writing, self._looking = (Background(self) for _ in range(4))
-        self._settle = single_shot(self, SETTLE_MS, self._count)
-        self._notice = single_shot(self, 0, self._notice_layers)
-        self.panels = PanelColumn()
+        self.running = Running(self.session, self.runner, self.panels, self.display, self)
+        self.results = Results(self.session, self.display, self.panels.result, self)
+        self.at_once = AtOnce(self.session, self.display, self.results, self.regions.value, self.tissue, self)
+        self.models = Models(self.session, self)
+        self.devices = Background(self)
+        self._scored: tuple[float, float] | None = None  # bins and quality of the genes' scores
+        self.panels.genes.setShortcutHome(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.panels)
@@ -57,27 +74,47 @@ class ImputationWidget(DockedWidget):
         self._connect()
         self._follow_theme()
         self._follow_session()
-        self._notice.start()
+        self._follow_display()
+        self.opening.notice_soon()
 
     def _connect(self) -> None:
-        for background in (self._opening, self._counting, self._writing):
-            background.failed.connect(self.show_problem)
-            background.idle.connect(self._no_longer_busy)
-        self.panels.slide.openRequested.connect(self._ask_for_slide)
-        self.panels.slide.valueChanged.connect(self.choose_gene)
-        self.panels.sampling.valueChanged.connect(self._sampling_changed)
-        self.panels.sampling.latticeToggled.connect(self._draw_lattice)
-        self.panels.region.valueChanged.connect(self._count_soon)
-        self.panels.region.drawRequested.connect(self._draw_region)
-        self.panels.training.valueChanged.connect(lambda config: setattr(self.session, "training", config))
-        self.panels.training.trainRequested.connect(self.train)
-        self.panels.training.pauseToggled.connect(self.runner.toggle_pause)
-        self.panels.training.stopRequested.connect(self.runner.stop)
-        self.runner.told.connect(self._show_event)
-        self.runner.returned.connect(self._show_result)
-        self.runner.failed.connect(self._run_failed)
-        self.panels.result.exportRequested.connect(self._ask_for_folder)
-        self.panels.message.dismissed.connect(lambda: setattr(self.session, "message", ""))
+        panels = self.panels
+        for part in (self.opening, self.counting, self.results, self.models):
+            part.failed.connect(self.show_problem)
+            part.idle.connect(self._no_longer_busy)
+        for part in (self.at_once, self.extras, self.structure, panels.region, panels.losses, self.running):
+            part.failed.connect(self.show_problem)
+        panels.header.openRequested.connect(self.opening.ask_for_folder)
+        panels.header.openFileRequested.connect(self.opening.ask_for_file)
+        panels.header.sampleRequested.connect(self.opening.open_sample)
+        self.opening.opening.connect(self._leave_slide)
+        self.opening.opened.connect(self._slide_opened)
+        panels.genes.valueChanged.connect(self.choose_genes)
+        panels.genes.unknownTyped.connect(self.choose_gene)
+        self.structure.told.connect(panels.genes.setStructure)
+        panels.card.layerToggled.connect(self.extras.show)
+        self.extras.changed.connect(lambda: panels.card.setChoices(self.extras.choices()))
+        self.extras.told.connect(panels.setNote)
+        panels.sampling.valueChanged.connect(self._sampling_changed)
+        panels.sampling.latticeToggled.connect(self._draw_lattice)
+        panels.sampling.atOnceToggled.connect(self.at_once.switch)
+        panels.sampling.tissueToggled.connect(self._show_tissue)
+        panels.sampling.tissueResetRequested.connect(self.tissue.reset)
+        self.tissue.changed.connect(self._tissue_edited)
+        panels.region.valueChanged.connect(self.counting.soon)
+        self.counting.counted.connect(self._show_counts)
+        panels.several.valueChanged.connect(lambda several: setattr(self.session, "several", several))
+        panels.training.valueChanged.connect(self._settings_changed)
+        panels.training.saveModelRequested.connect(self.models.ask_to_save)
+        panels.training.loadModelRequested.connect(self.models.ask_to_load)
+        self.models.chosen.connect(self._use_model)
+        self.running.finished.connect(self.results.show)
+        panels.run.trainRequested.connect(self.train)
+        panels.run.pauseToggled.connect(self.runner.toggle_pause)
+        panels.run.stopRequested.connect(self.runner.stop)
+        panels.view.valueChanged.connect(self.display.look_at)
+        self.display.changed.connect(self._follow_display)
+        panels.message.dismissed.connect(lambda: setattr(self.session, "message", ""))
         self.session.events.connect(self._follow_session)
         for source, slot in self._viewer_events():
             source.connect(slot)
@@ -85,204 +122,165 @@ class ImputationWidget(DockedWidget):
     def _viewer_events(self) -> tuple:
         events = self.viewer.layers.events
         return (
-            (events.inserted, self._notice_soon),
-            (events.removed, self._notice_soon),
+            (events.inserted, self.opening.notice_soon),
+            (events.removed, self.opening.notice_soon),
+            (events.removed, self._follow_display),
             (self.viewer.events.theme, self._follow_theme),
         )
 
     # ---- slide and gene
 
     def open_slide(self, path: str | Path) -> None:
-        """Open a Xenium folder in the background; a run on another slide is ended first, without its result."""
-        path = Path(path)
-        self._abandon_run()
-        self.session.message = ""
-        self.session.busy = f"Opening {path.name} ..."
-        known = path in self.display.slides()
-        self._opening.start(lambda: tasks.open_slide(path, known), self._slide_opened)
+        """Open a slide in the background; a run on another slide is ended first, without its result."""
+        self.opening.open(path)
 
     def choose_gene(self, gene: str) -> None:
         """Count a gene in the background and show it."""
-        if self.session.bundle is not None and not self.session.running:
-            self.session.gene = gene
-            self._count()
+        self.choose_genes((gene,))
 
-    def _ask_for_slide(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a Xenium output folder")
-        if path:
-            self.open_slide(path)
-
-    def _notice_soon(self) -> None:
-        self._notice.start()
-
-    def _notice_layers(self) -> None:
-        """What was dropped on the window, or opened before the dock was."""
-        self.panels.region.setChoices(self.display.region_names())
-        if self._opening.busy:
+    def choose_genes(self, genes: Sequence[str]) -> None:
+        """Several may be chosen; the first of them is shown."""
+        session = self.session
+        if session.bundle is None or session.running or not genes:
             return
-        before, self._seen_slides = self._seen_slides, self.display.slides()
-        new = [path for path in self._seen_slides if path not in before]
-        if new:
-            self.open_slide(new[-1])
+        shown, session.genes = session.gene, tuple(genes)
+        self.extras.setGenes(session.genes)
+        if genes[0] != shown or session.gene_map is None:
+            session.gene = genes[0]
+            self.counting.now()
+
+    def _leave_slide(self) -> None:
+        self.runner.abandon()
+        self.at_once.abandon()
+        self.results.leave()
+        self.display.end_preview()
 
     def _slide_opened(self, opened: tasks.OpenedSlide) -> None:
-        bundle, genes = opened.bundle, opened.genes
-        self.session.open(bundle)
-        self.panels.clear_run()
-        self.display.show_slide(Path(bundle.path), opened.layers)
-        self._seen_slides = self.display.slides()
-        self.panels.slide.setSlide(*opened.card())
-        self.panels.slide.setGenes(genes)
-        own_bins = getattr(bundle, "bin_um", None)  # a count cube comes with its bins
-        self.panels.sampling.setBinLocked(own_bins is not None)
+        bundle, panels, session = opened.bundle, self.panels, self.session
+        panels.clear_run()
+        self.regions.clear()
+        self.tissue.clear()
+        self.extras.setSlide(bundle)
+        self.results.clear()
+        panels.header.setSlide(bundle.name, f"{bundle.summary()}\n{bundle.path}")
+        panels.card.setFacts(slide_facts(bundle))
+        panels.card.setChoices(self.extras.choices())
+        panels.genes.setGenes(opened.genes)
+        own_bins = getattr(bundle, "bin_um", None)  # a table of counts comes with its bins
+        panels.sampling.setBinLocked(own_bins is not None)
         if own_bins is not None:
-            self.session.sampling = Sampling(own_bins, self.session.sampling.stride, self.session.sampling.mode)
-            self.panels.sampling.setValue(self.session.sampling)
-        if genes:
-            self.choose_gene(next(iter(genes)))
-        self._looking.start(tasks.find_devices, self.panels.training.setDevices)
+            session.sampling = Sampling(own_bins, session.sampling.stride, session.sampling.mode)
+            panels.sampling.setValue(session.sampling)
+        self._scored = None
+        if opened.genes:
+            self.choose_gene(next(iter(opened.genes)))
+        self.devices.start(tasks.find_devices, panels.training.setDevices)
 
-    def _count(self) -> None:
-        session = self.session
-        if session.running:
-            self._settle.start()  # a region was redrawn or deleted meanwhile: counted when the run is over
-        if session.bundle is None or not session.gene or session.running:
-            return
-        try:
-            bundle, gene, config = session.bundle, session.gene, session.config
-            regions = self.display.regions(self.panels.region.value())
-        except S2SSTError as error:
-            self.show_problem(str(error))
-            return
-        session.busy = f"Counting {gene} ..."
-        self._counting.start(lambda: tasks.count_gene(bundle, gene, config, regions), self._show_counts)
-
-    def _show_counts(self, gene_map: GeneMap) -> None:
-        if gene_map.gene != self.session.gene or self.session.running:
-            return
-        self.session.message = ""
-        self.session.gene_map = gene_map
-        self.session.outdated = self._settle.isActive()
-        self.panels.slide.setValue(gene_map.gene)
+    def _show_counts(self, counted: tasks.Counted) -> None:
+        gene_map, panels = counted.maps[0], self.panels
+        if gene_map.gene not in panels.genes.value():
+            panels.genes.setValue((gene_map.gene,))
         self.display.show_counts(gene_map)
+        if self.tissue.shown:
+            self.tissue.show(counted.whole)
         self._draw_lattice()
+        self.at_once.start()
+        self._score_genes()
+
+    def _score_genes(self) -> None:
+        """Once for a slide and its bins."""
+        grid, bundle = self.session.config.grid, self.session.bundle
+        if self._scored != (grid.bin_um, grid.min_qv):
+            self._scored = (grid.bin_um, grid.min_qv)
+            self.structure.start(bundle, tuple(bundle.genes), grid.bin_um, grid.min_qv)
+
+    # ---- sampling
 
     def _sampling_changed(self, sampling: Sampling) -> None:
         same_bins = sampling.bin_um == self.session.sampling.bin_um
         self.session.sampling = sampling
-        (self._draw_lattice if same_bins else self._count_soon)()
+        if not same_bins:
+            self.counting.soon()
+            return
+        self._draw_lattice()
+        self.at_once.start()
 
-    def _count_soon(self) -> None:
-        self.session.outdated = self.session.gene_map is not None
-        self._settle.start()
+    def _settings_changed(self, config: Any) -> None:
+        """Another quality or normalisation makes other counts or another space."""
+        before, self.session.training = self.session.training, config
+        if before.grid != config.grid or before.sampling.phase != config.sampling.phase:
+            self.counting.soon()
 
     def _draw_lattice(self) -> None:
-        wanted = self.panels.sampling.lattice_box.isChecked() and self.session.sampling.mode is Mode.CHECK
-        self.display.show_lattice(self.session.gene_map if wanted else None, self.session.sampling.stride)
+        """On the slide where that is wanted, and in numbers."""
+        gene_map, sampling, panel = self.session.gene_map, self.session.sampling, self.panels.sampling
+        checks = sampling.mode is Mode.CHECK
+        wanted = checks and panel.lattice_box.isChecked()
+        self.display.show_lattice(gene_map if wanted else None, sampling.stride)
+        stride = sampling.stride if checks else 1
+        panel.setFacts(None if gene_map is None else lattice_facts(gene_map, stride))
 
-    def _draw_region(self) -> None:
-        layer = self.display.add_region_layer()
-        layer.events.data.connect(self._count_soon)
-        self.panels.region.setChoices(self.display.region_names())
-        self.panels.region.setValue(layer.name)
+    def _show_tissue(self, on: bool) -> None:
+        if not on:
+            self.tissue.hide()
+        elif self.session.gene_map is not None:
+            self.tissue.show(self.session.gene_map)
+            self.counting.now()  # the layer shows the whole slide's tissue, not the region's
+
+    def _tissue_edited(self) -> None:
+        self.panels.sampling.setTissue(shown=self.tissue.shown, edited=self.tissue.edited)
+        self.counting.soon()
 
     # ---- training
 
     def train(self) -> None:
-        """Start a run on what is chosen."""
-        session = self.session
-        if not session.can_train:
-            return
-        try:
-            regions = self.display.regions(self.panels.region.value())
-            path = Path(session.bundle.path)
-            self.runner.start(Request(session.gene_map, session.config, session.sampling.mode, path, regions))
-        except S2SSTError as error:
-            self.show_problem(str(error))
-            return
-        self.panels.clear_run()
-        self.display.begin_run(session.gene)
-        self.panels.training.setBusy("Getting ready ...")
+        """Start a run, or a row of runs, on what is chosen."""
+        if self.session.can_train:
+            start = self.session.model if self.panels.training.start_from == "last" else None
+            self._start_run(start)
 
-    def _abandon_run(self) -> None:
-        if self.runner.active:
-            self.runner.abandon()
-            self.panels.training.setBusy("")
-            self.display.end_preview()
+    def _use_model(self, trains: bool) -> None:
+        """A model was read: train on from it, or impute with it as it is."""
+        self._follow_session()
+        if trains:
+            self.panels.training.setValue(self.session.model.config)
+            self.panels.training.setStartFrom("last")
+            self.session.training = self.panels.training.value()
+        elif self.session.can_train:
+            self._start_run(self.session.model, trains=False)
 
-    def _show_event(self, event: Event | Stage) -> None:
-        match event:
-            case Stage():
-                self.panels.training.setBusy(event.text)
-            case Started():
-                self.panels.training.setBusy("")
-                self.panels.losses.setClassical(event.classical)
-            case Stepped() if self.session.state is not State.STOPPING:
-                self.panels.training.setProgress(event)
-                if not self.session.started.held_out_bins:
-                    self.panels.losses.setLossCurve(self.session.loss_curve)
-            case Validated():
-                self.panels.losses.setLosses(self.session.losses)
-            case Previewed():
-                self.display.show_preview(event.imputed, self.runner.sparse, self.runner.request.config)
-            case Finished():
-                self.panels.training.setBusy("Finishing ...")
+    def _start_run(self, start: Trained | None, *, trains: bool = True) -> None:
+        self.running.start(self.counting, self.regions.value(), start, trains=trains, edited_tissue=self.tissue.edited)
 
-    def _show_result(self, result: Any) -> None:
-        finished, gene = self.session.finished, result.job.sparse[0].gene
-        how = "Stopped" if finished is not None and finished.stopped else "Done"
-        self.panels.training.setDone(f"{how}: {result.trained.steps:,} steps in {clock(result.trained.seconds)}")
-        self.display.show_result(result)
-        self.panels.result.setScores(gene, result.scores[gene])
-        self.panels.reveal_result()
-
-    def _run_failed(self, message: str) -> None:
-        self.panels.training.setBusy("")
-        self.display.end_preview()
-        self.show_problem(message)
-
-    # ---- export
-
-    def export(self, folder: str | Path) -> None:
-        """Write the result's files into a folder, in the background."""
-        result, folder = self.session.result, Path(folder)
-        if result is None:
-            return
-        self.session.busy = "Writing ..."
-        self.panels.result.setExported("Writing ...")
-        self._writing.start(lambda: tasks.write_files(folder, result), self._exported)
-
-    def _ask_for_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Write the result into this folder")
-        if folder:
-            self.export(folder)
-
-    def _exported(self, paths: list[Path]) -> None:
-        self.session.message = ""
-        self.panels.result.setExported(f"{len(paths)} files in {paths[0].parent}")
-
-    # ---- what follows from the session
+    # ---- what follows
 
     def _follow_session(self, *_: Any) -> None:
         self.panels.follow(self.session)
 
+    def _follow_display(self, *_: Any) -> None:
+        self.panels.view.setChoices(self.display.kinds(), self.display.kind)
+        if self.session.bundle is not None:
+            self.panels.header.setShown(self.results.describe(self.session.shown))
+
     def _no_longer_busy(self) -> None:
-        if not (self._opening.busy or self._counting.busy or self._writing.busy):
+        if not any(part.busy for part in (self.opening, self.counting, self.results, self.models)):
             self.session.busy = ""
 
     def show_problem(self, text: str) -> None:
         """In the dock, where it stays, and as napari shows messages. What was chosen last and worked is shown again."""
-        self.session.message = text
-        self.panels.result.setExported("")
-        if self.session.gene_map is not None:
-            self.session.gene = self.session.gene_map.gene
-            self.panels.slide.setValue(self.session.gene)
+        session = self.session
+        session.message = text
+        if session.gene_map is not None and not session.running and session.gene != session.gene_map.gene:
+            session.gene = session.gene_map.gene
+            session.genes = (session.gene,)
+            self.panels.genes.setValue(session.genes)
         notification_manager.dispatch(Notification(text, NotificationSeverity.WARNING))
 
     def _follow_theme(self) -> None:
         colours = theme_colours(self.viewer.theme)
         self.setStyleSheet(window_style(colours))
         self.panels.losses.setTheme(colours.text)
+        self.panels.result.setTheme(colours.text)
 
     # ---- the end
 
@@ -291,9 +289,7 @@ class ImputationWidget(DockedWidget):
         for source, slot in self._viewer_events():
             source.disconnect(slot)
         self.session.events.disconnect(self._follow_session)
-        self._settle.stop()
-        self._notice.stop()
-        self.display.forget()
-        self.runner.abandon()
-        for background in (self._opening, self._counting, self._writing, self._looking):
-            background.abandon()
+        for part in (self.display, self.regions, self.tissue, self.extras, self.results):
+            part.forget()
+        for part in (self.runner, self.at_once, self.counting, self.opening, self.structure, self.models, self.devices):
+            part.abandon()

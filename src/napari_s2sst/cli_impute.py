@@ -1,0 +1,244 @@
+"""`s2sst impute`: train on one slide, impute, score -> files; every setting of a run can be said here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .engine.config import PRESETS, GridConfig, RunConfig, SamplingConfig, TrainingConfig
+from .engine.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .engine.run import Job
+    from .engine.trained import Trained
+
+INTERRUPTED = 130
+"""What shells report for a program ended by Ctrl-C (128 + SIGINT)."""
+
+OPTIONS = {
+    "stride": "--stride", "seconds": "--seconds", "steps": "--steps", "device": "--device", "seed": "--seed",
+    "bin_um": "--bin-um", "min_qv": "--min-qv", "normalisation": "--normalisation", "images": "--images",
+}  # fmt: skip
+"""Settings that have an option of their own; all others are set with --set."""
+
+
+def _help(part: type, field: str) -> str:
+    return part.model_fields[field].description
+
+
+def impute(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results; made if need be.")],
+    bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A Xenium output folder.")] = None,
+    map_file: Annotated[
+        Path | None, typer.Option("--map", metavar="FILE.npz", help="A count cube instead of a Xenium folder.")
+    ] = None,
+    hest: Annotated[
+        Path | None, typer.Option(metavar="FILE.h5ad", help="A sample of HEST-1k instead, bins of 100 um.")
+    ] = None,
+    gene: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A gene; may be given again.")] = None,
+    genes_file: Annotated[Path | None, typer.Option(metavar="FILE", help="A text file with one gene a line.")] = None,
+    all_genes: Annotated[bool, typer.Option("--all-genes", help="Every gene of the slide.")] = False,
+    bin_um: Annotated[
+        float | None, typer.Option(help=_help(GridConfig, "bin_um"), show_default="20, or the map file's own")
+    ] = None,
+    stride: Annotated[int, typer.Option(help=_help(SamplingConfig, "stride"))] = 2,
+    fill_in: Annotated[
+        bool, typer.Option("--fill-in", help="Take every bin as measured and impute a finer grid; no scores.")
+    ] = False,
+    region: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Only these polygons: GeoJSON in um, or a selection CSV of Xenium Explorer."),
+    ] = None,
+    tissue: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npy", help="Where the tissue is, (rows, columns) of booleans, instead of what is found."
+        ),
+    ] = None,
+    preset: Annotated[str, typer.Option(help=f"{', '.join(PRESETS)}.")] = "fast",
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.safetensors", help="Impute with this model as it is, without any training."),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help=_help(TrainingConfig, "seconds"), show_default="the preset's")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help=_help(TrainingConfig, "steps"))] = None,
+    stop_at: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help="Stop after N of the --steps, as though stopped by hand; the rate follows --steps."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help=_help(RunConfig, "device"))] = "auto",
+    seed: Annotated[int, typer.Option(help=_help(RunConfig, "seed"))] = 0,
+    min_qv: Annotated[float | None, typer.Option(help=_help(GridConfig, "min_qv"), show_default="20")] = None,
+    normalisation: Annotated[str, typer.Option(help="log1p, median-log1p or none.")] = "log1p",
+    images: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help=_help(TrainingConfig, "images"), show_default=False)
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting by its name in run.json, its value as there, such as learning_rate=0.001 or "
+            "betas=[0.9,0.99]; may be given again.",
+        ),
+    ] = None,
+) -> None:
+    """Train on one slide's measured bins, impute the others, and score them against the classical methods.
+
+    Ctrl-C while training stops it, keeps what was learnt, writes the results and ends with status 130;
+    pressed twice, it ends at once and nothing is written.
+    """
+    config = _run_config(locals())
+    from .cli import choose_genes, open_slide
+
+    slide, config = open_slide(bundle, map_file, config, bin_um, min_qv, hest)
+    genes = choose_genes(slide, gene or [], genes_file, all_genes)
+    from .engine.region import read_regions
+    from .engine.run import prepare
+
+    regions = () if region is None else read_regions(region)
+    job = prepare(slide, genes, config, regions, fill_in=fill_in, tissue=_read_tissue(tissue))
+    if model is not None:
+        job = replace(job, start=_read_model(model, job.config, genes))
+    raise typer.Exit(_run(slide.name, job, out, context.obj, stop_at))
+
+
+def _run_config(options: dict[str, Any]) -> RunConfig:
+    """The run's settings, checked before anything is opened."""
+    if options["seconds"] is not None and options["steps"] is not None:
+        raise ConfigError("--seconds and --steps exclude each other; give one of them.")
+    if options["preset"] == "instant" and (options["seconds"] or options["steps"]):
+        raise ConfigError(
+            "The preset instant trains nothing, so it takes no --seconds or --steps; choose fast to train."
+        )
+    if options["stop_at"] is not None and (options["steps"] is None or options["stop_at"] > options["steps"]):
+        raise ConfigError(
+            "--stop-at N says where a training of --steps M ends early, so it needs --steps of N or more."
+        )
+    trains = ("seconds", "steps", "stop_at", "settings", "images")
+    if options["model"] is not None and any(options[name] for name in trains):
+        raise ConfigError(
+            "--model imputes with a model as it is, so it takes no --steps, --seconds, --images or --set."
+        )
+    others = read_settings(options["settings"] or ())
+    config = RunConfig.preset(options["preset"], **{name: options[name] for name in OPTIONS}, **others)
+    if options["images"] is not None and not options["images"].is_dir():
+        raise ConfigError(f"{options['images']} is not a folder. Give --images a folder of pictures, or leave it out.")
+    return config
+
+
+def _read_tissue(path: Path | None) -> np.ndarray | None:
+    """(rows, columns) booleans of an .npy file. Raises RegionError."""
+    import numpy as np
+
+    from .engine.errors import RegionError
+
+    if path is None:
+        return None
+    try:
+        tissue = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise RegionError(f"The tissue {path} can't be read: {error}. Give a file that numpy.save wrote.") from None
+    if not isinstance(tissue, np.ndarray) or tissue.ndim != 2 or tissue.dtype != bool:
+        raise RegionError(f"The tissue {path} is not one (rows, columns) array of booleans. Save it with numpy.save.")
+    return tissue
+
+
+def _read_model(path: Path, config: RunConfig, genes: Sequence[str]) -> Trained:
+    """The model, if it fits the maps. Raises CheckpointError."""
+    from .engine.checkpoint import load_model
+    from .engine.errors import CheckpointError
+
+    trained = load_model(path)
+    theirs = (trained.stride, trained.config.grid.normalisation)
+    ours = (config.sampling.stride, config.grid.normalisation)
+    if theirs != ours:
+        raise CheckpointError(
+            f"{path} is for a stride of {theirs[0]} and {theirs[1]} values, and these maps of {genes[0]} have a stride of "
+            f"{ours[0]} and {ours[1]} values. Give --stride {theirs[0]} --normalisation {theirs[1]}."
+        )
+    return trained
+
+
+def read_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` texts -> settings. A value is JSON, as in run.json; what is no JSON is text. Raises ConfigError."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name:
+            raise ConfigError(f"--set {text} is no NAME=VALUE; write, for example, --set learning_rate=0.001.")
+        if name in OPTIONS:
+            raise ConfigError(f"--set {text} can't be: {name} has an option of its own, {OPTIONS[name]}.")
+        if name in found:
+            raise ConfigError(f"--set gives {name} twice; give it once.")
+        if name in ("name", "preset_name"):
+            raise ConfigError(f"--set {text} can't be: choose the preset with --preset.")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+        if found[name] is None:
+            raise ConfigError(f"--set {text} gives no value; leave it out to keep the preset's.")
+    return found
+
+
+def _run(name: str, job: Job, out: Path, command: str, stop_at: int | None = None) -> int:
+    """Train, impute, write and tell; returns the exit status."""
+    from rich.console import Console
+
+    from .engine.device import choose_device
+    from .engine.export import check_output_folder
+    from .engine.run import complete, write_result
+    from .engine.stopping import stopping_at
+    from .engine.training import train
+    from .terminal import Interrupt, follow, imputing, say, show_scores
+
+    choose_device(job.config.device)
+    was_there = out.exists()
+    folder = check_output_folder(out)
+
+    notes, results = Console(stderr=True), Console()
+    first = job.sparse[0]
+    say(notes, f"{name}: {first.shape[0]} x {first.shape[1]} bins of {first.bin_um:g} um, "
+               f"{int(first.measured.sum()):,} of {int(first.tissue.sum()):,} tissue bins measured")  # fmt: skip
+    if any(folder.iterdir()):
+        say(notes, f"{folder} has files already; those of the same name are replaced, the others stay.")
+    try:
+        with Interrupt(notes) as interrupt:
+            if job.start is None:
+                events = train(list(job.sparse), job.config)
+                trained = follow(events if stop_at is None else stopping_at(stop_at, events), notes, interrupt)
+            else:
+                trained = job.start
+    except BaseException:
+        if not was_there:
+            with contextlib.suppress(OSError):  # not empty: somebody else uses it
+                folder.rmdir()
+        raise
+    result = complete(job, trained, imputing(notes, len(job.sparse)))
+    paths = write_result(folder, result, command=command)
+
+    if result.scores:
+        show_scores(results, result.scores)
+    else:
+        say(results, "Every bin was measured, so nothing is known of the bins between and there are no scores.")
+    say(results, f"Results are in {folder}:")
+    shown = [path.name for path in paths]
+    for name in shown if len(shown) <= 20 else [*shown[:10], f"... and {len(shown) - 14} more", *shown[-4:]]:
+        say(results, f"  {name}")
+    say(results, f"The picture: {next(path for path in paths if path.suffix == '.png')}")
+    return INTERRUPTED if interrupt.pressed else 0

@@ -1,0 +1,87 @@
+"""Save the last model, load another one, and ask what to do with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from . import tasks
+from .background import Background
+from .session import Session
+
+if TYPE_CHECKING:
+    from ..engine.trained import Trained
+    from .model_card import ModelCard
+
+KINDS = "Models (*.safetensors)"
+
+
+class Models(QObject):
+    """Files are read and written in the background."""
+
+    chosen = Signal(bool)
+    """The session has another model: train on from it, or only impute with it."""
+    failed = Signal(str)
+    idle = Signal()
+
+    def __init__(self, session: Session, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.session, self._window = session, parent
+        self._background = Background(self)
+        self._background.failed.connect(self.failed)
+        self._background.idle.connect(self.idle)
+        self.card: ModelCard | None = None
+        """The last one that was shown."""
+
+    @property
+    def busy(self) -> bool:
+        return self._background.busy
+
+    def ask_to_save(self) -> None:
+        genes = "-".join(self.session.model.genes[:2]) or "model"
+        path, _ = QFileDialog.getSaveFileName(self._window, "Save the model", f"{genes}.safetensors", KINDS)
+        if path:
+            self.save(Path(path))
+
+    def save(self, path: Path) -> None:
+        """The model of the last run, with all settings that it was made with."""
+        model = self.session.model
+        path = path if path.suffix else path.with_suffix(".safetensors")
+        self.session.busy = f"Writing {path.name} ..."
+        self._background.start(lambda: tasks.write_model(path, model), lambda _: None)
+
+    def ask_to_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self._window, "Load a model", "", KINDS)
+        if path:
+            self.load(Path(path))
+
+    def load(self, path: Path) -> None:
+        """Read a model and show its card; the user says what to do with it."""
+        self.session.busy = f"Reading {path.name} ..."
+        self._background.start(lambda: tasks.read_model(path), lambda model: self._show(model, path.name))
+
+    def use(self, model: Trained, *, trains: bool) -> None:
+        self.session.model = model
+        self.chosen.emit(trains)
+
+    def abandon(self) -> None:
+        self._background.abandon()
+
+    def _show(self, model: Trained, name: str) -> None:
+        from ..engine.model_card import differences, fits, model_facts
+        from .model_card import ModelCard
+
+        session, config = self.session, self.session.config
+        grid, stride = config.grid, config.sampling.stride
+        differ = differences(
+            model, genes=session.genes, bin_um=grid.bin_um, stride=stride, normalisation=grid.normalisation,
+            min_qv=grid.min_qv,
+        )  # fmt: skip
+        self.card = ModelCard(name, model_facts(model), differ, fits=fits(model, stride=stride), parent=self._window)
+        self.card.chosen.connect(
+            lambda intent: None if intent == "cancel" else self.use(model, trains=intent == "train")
+        )
+        self.card.open()

@@ -1,0 +1,165 @@
+"""The results of the window: which one is shown, what is known of it, comparing its maps, writing its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QDialog, QWidget
+
+from ..engine.errors import S2SSTError
+from ..engine.export_choice import ExportChoice, ExportItem
+from . import tasks
+from .background import Background
+from .comparison import CompareMode, Comparison
+from .display import Display
+from .layers import COUNTS, IMPUTED
+from .result_panel import ResultPanel
+from .session import Entry, Session
+from .timing import clock
+
+
+class Results(QObject):
+    """Shows an entry of the session's list on the panel and in the viewer; at most one comparison at a time."""
+
+    failed = Signal(str)
+    idle = Signal()
+
+    def __init__(self, session: Session, display: Display, panel: ResultPanel, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.session, self.display, self.panel, self._window = session, display, panel, parent
+        self.comparison = Comparison(display.viewer, self)
+        self._writing, self._judging = Background(self), Background(self)
+        self._writing.failed.connect(self._not_written)
+        self._writing.idle.connect(self.idle)
+        self._judging.failed.connect(self.failed)
+        self._described: Entry | None = None
+        panel.resultChosen.connect(self._chosen)
+        panel.exportRequested.connect(self._ask_for_export)
+        panel.compare.valueChanged.connect(self._compare)
+        self.comparison.ended.connect(panel.compare.setOff)
+        self.comparison.moved.connect(panel.compare.setPosition)
+        display.changing.connect(self.comparison.end)
+        display.changed.connect(self._offer_layers)
+
+    @property
+    def busy(self) -> bool:
+        return self._writing.busy
+
+    def describe(self, entry: Entry | None) -> str:
+        """``LTF · fast · 0:34``, ``LTF · imputed at once``."""
+        if entry is None:
+            return self.session.gene and f"{self.session.gene} · counts"
+        if entry.number == 0:
+            return f"{entry.gene} · imputed at once"
+        trained = entry.result.trained
+        again = f" · run {entry.number}" if entry.number > 1 else ""
+        return f"{entry.gene} · {trained.config.preset_name} · {clock(trained.seconds)}{again}"
+
+    def show(self) -> None:
+        """The session's shown entry: its scores, its errors, its regions."""
+        session, panel, entry = self.session, self.panel, self.session.shown
+        names = [self.describe(each) for each in session.entries]
+        panel.setResults(names, next((at for at, each in enumerate(session.entries) if each.same(entry)), -1))
+        if entry is None:
+            self.clear()
+            return
+        job, imputed = entry.result.job, entry.result.imputed[entry.index]
+        sparse, truth = job.sparse[entry.index], job.truth[entry.index]
+        waits = truth is not None and not entry.scores
+        if not (waits and self._described is not None and self._described.gene == entry.gene):
+            panel.setScores(entry.gene, entry.scores, waits=waits)
+        self._described = entry
+        scores = entry.scores
+        self._judging.start(
+            lambda: tasks.judge(job.regions, sparse, imputed, truth, scores), lambda found: self._judged(entry, found)
+        )
+
+    def clear(self) -> None:
+        """Another slide: nothing is known of it yet."""
+        self._described = None
+        self.panel.setResults((), -1)
+        self.panel.clear()
+
+    def leave(self) -> None:
+        self.comparison.end()
+
+    def forget(self) -> None:
+        self.comparison.end()
+        self._writing.abandon()
+        self._judging.abandon()
+
+    def export(self, folder: str | Path, choice: ExportChoice | None = None) -> None:
+        """Write the files of the shown result, or of all of them, into a folder."""
+        session = self.session
+        if session.shown is None or session.bundle is None:
+            return
+        folder, choice = Path(folder), choice or ExportChoice()
+        entries = session.entries if choice.every_result else (session.shown,)
+        results = list({id(entry.result): entry.result for entry in entries}.values())
+        slide = Path(session.bundle.path)
+        session.busy = "Writing ..."
+        self.panel.setExported("Writing ...")
+        self._writing.start(lambda: tasks.write_files(folder, results, choice, slide), self._written)
+
+    def _chosen(self, index: int) -> None:
+        if 0 <= index < len(self.session.entries) and not self.session.running:
+            entry = self.session.shown = self.session.entries[index]
+            self.display.show_entry(entry)
+        self.show()
+
+    def _judged(self, entry: Entry, found: tasks.Judged) -> None:
+        if entry.same(self.session.shown):
+            self.panel.setDiagnostics(found.diagnostics)
+            self.panel.setRegions(found.regions)
+
+    # ---- export
+
+    def items(self) -> tuple[ExportItem, list[ExportItem]]:
+        """What the dialog needs to know: of the shown result, and of all."""
+        from ..engine.run_files import export_item
+
+        slide = Path(self.session.bundle.path)
+        of = {
+            id(entry.result): export_item(entry.result, self.describe(entry), slide) for entry in self.session.entries
+        }
+        return of[id(self.session.shown.result)], list(of.values())
+
+    def _ask_for_export(self) -> None:
+        from .export_dialog import ExportDialog
+
+        shown, every = self.items()
+        dialog = ExportDialog(shown, every, self._window)
+        if dialog.exec() == QDialog.DialogCode.Accepted:
+            choice = dialog.value()
+            self.export(choice.folder, choice)
+
+    def _written(self, paths: list[Path]) -> None:
+        self.session.message = ""
+        self.panel.setExported(f"{len(paths)} files in {paths[0].parent}")
+
+    def _not_written(self, problem: str) -> None:
+        self.panel.setExported("")
+        self.failed.emit(problem)
+
+    # ---- comparing
+
+    def _offer_layers(self) -> None:
+        """The shown result's maps, measured against imputed to begin with: the same space and the same colours."""
+        if self.comparison.mode is not CompareMode.OFF:
+            return
+        layers = {kind: self.display.layer(kind) for kind in self.display.kinds()}
+        names = [layer.name for layer in layers.values()]
+        first = layers.get("measured") or layers.get("sparse input") or layers.get(COUNTS)
+        second = layers.get(IMPUTED)
+        self.panel.compare.setChoices(names, first.name if first else "", second.name if second else "")
+
+    def _compare(self, choice: Any) -> None:
+        try:
+            self.comparison.show(choice)
+        except S2SSTError as error:
+            self.panel.compare.setOff()
+            self.failed.emit(str(error))
+        if choice.mode is CompareMode.OFF:
+            self.display.look_at(self.display.kind)

@@ -1,0 +1,131 @@
+"""Make runs of what is chosen, and show on the panels and in the viewer what they tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from ..engine.errors import S2SSTError
+from ..engine.events import Event, Finished, Previewed, Started, Stepped, Validated
+from ..engine.region import Region
+from .counting import Counting
+from .display import Display
+from .layers import value_limits
+from .panels import Panels
+from .runner import Runner
+from .session import Session, Several, State
+from .tasks import Counted
+from .timing import clock
+from .worker import LiveScores, Request, Stage
+
+if TYPE_CHECKING:
+    from ..engine.trained import Trained
+
+
+class Running(QObject):
+    """One row of runs at a time."""
+
+    failed = Signal(str)
+    finished = Signal()
+    """The session shows a new result, and the viewer its maps."""
+
+    def __init__(self, session: Session, runner: Runner, panels: Panels, display: Display, parent: QObject) -> None:
+        super().__init__(parent)
+        self.session, self.runner, self.panels, self.display = session, runner, panels, display
+        runner.began.connect(self._began)
+        runner.told.connect(self._told)
+        runner.returned.connect(self._returned)
+        runner.failed.connect(self._failed)
+
+    def start(
+        self,
+        counting: Counting,
+        regions: tuple[Region, ...],
+        start: Trained | None,
+        *,
+        trains: bool = True,
+        edited_tissue: bool = False,
+    ) -> None:
+        """A run for each chosen gene, or one for all; with several, the others are counted first."""
+
+        def begin(maps: tuple) -> None:
+            try:
+                self.runner.start(*self._requests(maps, regions, start, trains, edited_tissue))
+            except S2SSTError as error:
+                self.failed.emit(str(error))
+
+        if len(self.session.genes) <= 1:
+            begin((self.session.gene_map,))
+        else:
+            counting.all(lambda counted: begin(counted.maps) if self._still(counted) else None)
+
+    def _still(self, counted: Counted) -> bool:
+        """Whether these are what is chosen, and nothing else was begun meanwhile."""
+        return tuple(each.gene for each in counted.maps) == self.session.genes and not self.session.running
+
+    def _requests(
+        self, maps: tuple, regions: tuple[Region, ...], start: Trained | None, trains: bool, edited: bool
+    ) -> list[Request]:
+        session = self.session
+        groups = [maps] if session.several is Several.TOGETHER else [(each,) for each in maps]
+        path = Path(session.bundle.path)
+        return [
+            Request(group, session.config, session.sampling.mode, path, regions, start, trains or start is None, edited)
+            for group in groups
+        ]
+
+    def _began(self, request: Request) -> None:
+        self.panels.clear_run()
+        self.panels.show_page("Training")
+        self.display.begin_run(tuple(each.gene for each in request.maps))
+        self._show_queue()
+        self.panels.run.setBusy("Getting ready ...")
+
+    def _told(self, event: Event | Stage | LiveScores) -> None:
+        panels = self.panels
+        match event:
+            case Stage():
+                panels.run.setBusy(event.text)
+            case Started():
+                panels.run.setBusy("")
+                panels.losses.setClassical(event.classical)
+            case Stepped() if self.session.state is not State.STOPPING:
+                panels.run.setProgress(event)
+                if not self.session.started.held_out_bins:
+                    panels.losses.setLossCurve(self.session.loss_curve)
+            case Validated():
+                panels.losses.setLosses(self.session.losses)
+            case Previewed():
+                limits = value_limits(self.runner.sparse, self.runner.request.config)
+                self.display.show_preview(event.imputed, limits)
+            case LiveScores():
+                panels.live.setScores(event.step, event.scores)
+            case Finished():
+                panels.run.setBusy("Finishing ...")
+
+    def _returned(self, result: Any) -> None:
+        session, finished = self.session, self.session.finished
+        how = "Stopped" if finished is not None and finished.stopped else "Done"
+        self.panels.run.setDone(f"{how}: {result.trained.steps:,} steps in {clock(result.trained.seconds)}")
+        session.model = result.trained
+        session.take(result, self.display.run_number)
+        self.display.show_result(session.shown)
+        self.finished.emit()
+        queue = session.queue
+        if queue is None or queue.number == queue.total:
+            self.panels.show_page("Results")
+        self._show_queue(done=True)
+
+    def _failed(self, message: str) -> None:
+        self.panels.run.setBusy("")
+        self.display.end_preview()
+        self.failed.emit(message)
+
+    def _show_queue(self, *, done: bool = False) -> None:
+        queue = self.session.queue
+        if queue is None:
+            self.panels.run.setQueue(0, 1, "")
+        else:
+            self.panels.run.setQueue(queue.number - (not done), queue.total, queue.gene)
