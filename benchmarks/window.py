@@ -1,4 +1,5 @@
-"""How late a 20 ms timer is in the window, idle and while training on the CPU; the window promises at most 250 ms.
+"""How late a 20 ms timer is in the window, idle and whatever it does; of 100 ticks while training 99 are to be less than
+100 ms late, and none more than 250 ms.
 
 xvfb-run -a -s "-screen 0 1920x1080x24" python benchmarks/window.py [--seconds 30] [--slide FOLDER]
 """
@@ -7,11 +8,15 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
 PERIOD_MS = 20
-PROMISE_MS = 250
+PROMISE_99_MS, PROMISE_MS = 100, 250
+EDGES_MS = (0, 2, 5, 10, 20, 50, 100, 250)
+BAR = 40
+"""Letters of the longest line of the histogram."""
 
 
 def main() -> None:
@@ -30,6 +35,8 @@ def main() -> None:
     viewer = napari.Viewer(show=True)
     viewer.window._qt_window.resize(1366, 768)
     dock = viewer.window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
+    at_once = dock.at_once
+    folder = tempfile.mkdtemp()
     late: list[tuple[float, float]] = []
     last = time.perf_counter()
 
@@ -45,7 +52,7 @@ def main() -> None:
     timer.start(PERIOD_MS)
     settle = _settler()
 
-    def phase(name: str, until, limit_s: float = 300) -> None:
+    def phase(name: str, until, limit_s: float = 300) -> list[float]:
         nonlocal last
         late.clear()
         last = time.perf_counter()
@@ -53,27 +60,52 @@ def main() -> None:
         while not until() and time.perf_counter() - began < limit_s:
             settle()
         _report(name, late, began)
+        return [max(0.0, value) for _, value in late]
 
     began = time.perf_counter()
     phase("opening the dock", lambda: time.perf_counter() - began > 2)
     dock.open_slide(arguments.slide or sample_slide_folder())
-    phase("opening the slide", lambda: dock.session.can_train and not dock.display.busy)
+    session = dock.session
+    phase("opening the slide", lambda: session.gene_map is not None and not session.busy)
+    phase("imputing at once", lambda: session.shown is not None)
+    phase("judging that", lambda: bool(session.shown.scores) and not dock.display.busy)
+    phase("scoring the genes", lambda: not dock.structure.busy)
     phase("importing torch meanwhile", lambda: dock.panels.training.device_box.count() > 1)
-    if arguments.gene:
-        dock.choose_gene(arguments.gene)
-        phase("counting a gene", lambda: dock.session.can_train)
-    if arguments.bin_um != dock.session.sampling.bin_um:
+    gene = arguments.gene or list(session.bundle.genes)[1]
+    dock.choose_gene(gene)
+    phase("another gene", lambda: session.shown.gene == gene and bool(session.shown.scores) and not dock.display.busy)
+    dock.regions.draw("add_polygon")
+    size_um = session.gene_map.shape[0] * session.gene_map.bin_um
+    corners = [[y * size_um, x * size_um] for y, x in ((0.2, 0.2), (0.2, 0.8), (0.8, 0.8), (0.8, 0.2))]
+    dock.regions.layer.add_polygons(corners)
+    whole = session.gene_map
+    phase("drawing a region", lambda: session.gene_map is not whole and not session.busy)
+    phase("imputing and judging it", lambda: bool(session.shown.scores) and not dock.display.busy and not at_once.busy)
+    dock.regions.clear()
+    phase("taking it away", lambda: session.gene_map.tissue.sum() == whole.tissue.sum() and not at_once.busy)
+    for kind in ("error", "uncertainty", "counts", "imputed"):
+        dock.panels.view.buttons[kind].click()
+        began = time.perf_counter()
+        phase(f"looking at {kind}", lambda began=began: time.perf_counter() - began > 0.5)
+    if arguments.bin_um != session.sampling.bin_um:
         dock.panels.sampling.bin_box.setValue(arguments.bin_um)
         bin_um = arguments.bin_um
-        phase("counting in other bins", lambda: dock.session.can_train and dock.session.gene_map.bin_um == bin_um)
+        phase("counting in other bins", lambda: session.can_train and session.gene_map.bin_um == bin_um)
+        phase("imputing and judging those", lambda: not at_once.busy and not dock.display.busy)
+        phase("scoring the genes in them", lambda: not dock.structure.busy)
     began = time.perf_counter()
-    phase("idle", lambda: time.perf_counter() - began > arguments.seconds)
-    dock.session.training = dock.session.training.changed(seconds=arguments.seconds, device="cpu")
+    idle = phase("idle", lambda: time.perf_counter() - began > arguments.seconds)
+    session.training = session.training.changed(seconds=arguments.seconds, device="cpu")
     dock.train()
-    phase("getting ready", lambda: dock.session.started is not None)
-    phase("training", lambda: dock.session.finished is not None)
-    phase("imputing and scoring", lambda: dock.session.result is not None or bool(dock.session.message))
-    print(dock.session.message or f"{dock.session.result.trained.steps} steps, map {dock.session.gene_map.shape}")
+    phase("getting ready", lambda: session.started is not None)
+    training = phase("training, with previews", lambda: session.finished is not None)
+    phase("imputing and scoring", lambda: session.result is not None or bool(session.message))
+    began = time.perf_counter()
+    phase("showing the result", lambda: not dock.display.busy and time.perf_counter() - began > 2)
+    dock.results.export(Path(folder))
+    phase("writing its files", lambda: not session.busy)
+    print(session.message or f"{session.result.trained.steps} steps, map {session.gene_map.shape}")
+    _histogram({"idle": idle, "training": training})
     timer.stop()
     viewer.close()
 
@@ -96,12 +128,21 @@ def _report(name: str, late: list[tuple[float, float]], began: float) -> None:
     worst = max(range(len(values)), key=values.__getitem__)
     p99 = statistics.quantiles(values, n=100, method="inclusive")[98] if len(values) > 1 else values[0]
     at = late[worst][0] - began if late else 0.0
-    over = sum(value > PROMISE_MS for value in values)
+    over = sum(value > PROMISE_99_MS for value in values)
     print(
         f"{name:34} {len(values):5} ticks   max {max(values):7.1f} ms (after {at:6.1f} s)   99 % {p99:7.1f} ms   "
-        f"over {PROMISE_MS} ms: {over}",
+        f"over {PROMISE_99_MS} ms: {over}",
         flush=True,
     )
+
+
+def _histogram(phases: dict[str, list[float]]) -> None:
+    """How many ticks of each phase were so late, in percent, as bars."""
+    for name, values in phases.items():
+        print(f"\n{name}: {len(values)} ticks")
+        for low, high in zip(EDGES_MS, (*EDGES_MS[1:], float("inf")), strict=True):
+            share = sum(low <= value < high for value in values) / max(1, len(values))
+            print(f"  {low:4} to {high:4} ms late {share:7.2%} {'#' * round(BAR * share)}")
 
 
 if __name__ == "__main__":

@@ -170,6 +170,17 @@ def test_view_says_that_there_is_no_screen(sample_slide):
     assert_one_clear_line(done, "no screen")
 
 
+def test_view_refuses_a_table_that_is_no_result_before_a_window_opens(tmp_path):
+    (tmp_path / "other.h5ad").write_text("no table")
+    (tmp_path / "other.ome.tif").write_text("no picture")
+    for name in ("other.h5ad", "other.ome.tif", "absent.h5ad"):
+        assert_one_clear_line(s2sst("view", tmp_path / name, DISPLAY="", WAYLAND_DISPLAY="", QT_QPA_PLATFORM=""), name)
+
+
+def test_view_s_genes_are_of_results_alone(sample_slide):
+    assert_one_clear_line(s2sst("view", sample_slide, "--gene", "ERBB2", DISPLAY="", WAYLAND_DISPLAY=""), "--gene")
+
+
 # what goes right
 
 

@@ -173,13 +173,30 @@ app.command()(ablations)
 
 @app.command()
 def view(
-    bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A Xenium output folder to open.")] = None,
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[PATH]", help="A Xenium output folder, or a result: imputed.h5ad, GENE.ome.tif, or saved layers."
+        ),
+    ] = None,
+    gene: Annotated[
+        list[str] | None, typer.Option("--gene", help="Of a result with many genes, show this one; may be repeated.")
+    ] = None,
 ) -> None:
-    """Open napari with the plugin's window, and a slide where one is given."""
-    from .engine.xenium import open_xenium
+    """Open napari with the plugin's window, and a slide or a result where one is given."""
+    is_file = path is not None and path.name.lower().endswith((".h5ad", ".ome.tif", ".ome.tiff"))
+    if gene and not is_file:
+        raise ConfigError(
+            "--gene chooses genes of a result (imputed.h5ad); leave it out here and choose in the window."
+        )
+    if path is not None:  # our errors are clearer than napari's
+        from .engine.import_result import is_result, read_result
+        from .engine.xenium import open_xenium
 
-    if bundle is not None:
-        open_xenium(bundle)  # its error is clearer than napari's
+        if not is_file:
+            open_xenium(path)
+        elif gene or not is_result(path):
+            read_result(path, gene or None)
     if sys.platform.startswith("linux") and not any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
     ):
@@ -190,8 +207,17 @@ def view(
     except Exception as error:
         raise S2SSTError(f'napari can\'t start: {error}. Install it with: pip install "napari-s2sst[all]"') from None
 
+    from napari.layers import Layer
+
+    from .plugin.display import scale_bar_of
+    from .plugin.reader import read_results
+
+    results = read_results(path, gene or None) if is_file else []
     viewer = napari.Viewer()
     viewer.window.add_plugin_dock_widget("napari-s2sst")
-    if bundle is not None:
-        viewer.open(str(bundle), plugin="napari-s2sst")
+    if path is not None and not is_file:
+        viewer.open(str(path), plugin="napari-s2sst")
+    for data in results:
+        viewer.add_layer(Layer.create(*data))
+        scale_bar_of(viewer).visible = True
     napari.run()

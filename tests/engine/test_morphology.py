@@ -222,6 +222,48 @@ def test_a_file_that_is_no_image_is_one_clear_error(tmp_path, content):
         open_stains([path])
 
 
+@pytest.mark.parametrize("compression", [None, "zlib", "jpeg2000"])
+def test_an_image_cut_within_its_pixels_is_refused_when_it_is_opened(tmp_path, compression):
+    path = tmp_path / "morphology_focus.ome.tif"
+    tifffile.imwrite(path, BASE, tile=(64, 64), compression=compression)
+    with tifffile.TiffFile(path) as tiff:
+        end = tiff.pages[0].dataoffsets[7]
+    with path.open("r+b") as file:
+        file.truncate(end)
+    with pytest.raises(
+        BundleError, match=r"morphology_focus\.ome\.tif is cut short: .* \d+ of the 20 pieces .* missing"
+    ):
+        open_stains([path])
+
+
+def test_a_tile_that_can_not_be_decoded_is_an_error_and_not_zeros(tmp_path):
+    path = tmp_path / "morphology_focus.ome.tif"
+    tifffile.imwrite(path, BASE, tile=(64, 64), compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        start, length = tiff.pages[0].dataoffsets[3], tiff.pages[0].databytecounts[3]
+    whole = bytearray(path.read_bytes())
+    whole[start : start + length] = b"\x5a" * length
+    path.write_bytes(whole)
+    (image,) = open_stains([path])
+    np.testing.assert_array_equal(image.levels[0][:64, :64], BASE[:64, :64])
+    with pytest.raises(BundleError, match=r"morphology_focus\.ome\.tif can't be read"):
+        np.asarray(image.levels[0])
+    with pytest.raises(BundleError, match=r"morphology_focus\.ome\.tif can't be read"):
+        image.contrast_limits  # noqa: B018
+
+
+def test_levels_that_are_another_picture_are_left_out(tmp_path):
+    path = tmp_path / "morphology_focus.ome.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(BASE, subifds=3, tile=(64, 64))
+        for level in (BASE[::2, ::2], np.ones((30, 140), np.uint16), BASE[::4, ::4].astype(np.uint8)):
+            tiff.write(level, subfiletype=1, tile=(64, 64))
+    (image,) = open_stains([path])
+    assert [level.shape for level in image.levels] == [(200, 300), (100, 150)]
+    assert image.stored_levels == 2
+    assert image.shape_px == (200, 300)
+
+
 def test_a_picture_in_colour_is_refused(tmp_path):
     path = tmp_path / "morphology_focus.ome.tif"
     tifffile.imwrite(path, np.zeros((20, 30, 3), np.uint8), photometric="rgb")

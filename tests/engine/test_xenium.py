@@ -2,11 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tifffile
 
 from napari_s2sst.engine.errors import BundleError
 from napari_s2sst.engine.xenium import KEPT_GRIDS, is_xenium, open_xenium
@@ -169,6 +172,91 @@ def test_a_panel_that_tells_nothing_is_no_harm(tmp_path, panel):
 def test_a_pixel_size_that_is_none_is_not_assumed(tmp_path, said):
     bundle = open_xenium(write_bundle(tmp_path / "slide", manifest={"pixel_size": said}))
     assert bundle.pixel_size_um is None
+
+
+def write_stain(path, pixel_size_um=None, compression=None, name="DAPI"):
+    path.parent.mkdir(exist_ok=True)
+    metadata = {"axes": "YX", "Channel": {"Name": name}}
+    if pixel_size_um is not None:
+        metadata |= {"PhysicalSizeX": pixel_size_um, "PhysicalSizeXUnit": "µm"}
+    pixels = np.arange(128 * 192, dtype=np.uint16).reshape(128, 192) % 4000
+    tifffile.imwrite(path, pixels, tile=(64, 64), compression=compression, metadata=metadata, ome=True)
+    return pixels
+
+
+def test_the_pixel_size_of_a_folder_without_manifest_is_the_images(tmp_path):
+    folder = write_bundle(tmp_path / "slide")
+    (folder / "experiment.xenium").unlink()
+    write_stain(folder / "morphology_focus.ome.tif", 0.85)
+    bundle = open_xenium(folder)
+    assert bundle.pixel_size_um == bundle.images[0].pixel_size_um == 0.85
+    assert open_xenium(folder, pixel_size_um=0.2).pixel_size_um == 0.85
+
+
+def test_a_pixel_size_that_nobody_states_is_the_one_given_or_none_at_all(tmp_path):
+    folder = write_bundle(tmp_path / "slide")
+    write_stain(folder / "morphology_focus.ome.tif")
+    silent, given = open_xenium(folder), open_xenium(folder, pixel_size_um=0.85)
+    assert silent.pixel_size_um is None
+    assert silent.images[0].pixel_size_um is None
+    assert given.pixel_size_um == given.images[0].pixel_size_um == 0.85
+    assert open_xenium(write_bundle(tmp_path / "b", manifest={"pixel_size": 0.3}), 0.85).pixel_size_um == 0.3
+    with pytest.raises(BundleError, match="give one above 0"):
+        open_xenium(folder, pixel_size_um=-1)
+
+
+def test_a_bundle_of_xenium_4_opens_with_its_named_stains(tmp_path):
+    names = ["GENE_A", "NegControlProbe_00042", "GenomicControlProbe_7", "antisense_GENE_A", "UnassignedCodeword_1",
+             "DeprecatedCodeword_2", "GENE_A"]  # fmt: skip
+    folder = write_bundle(tmp_path / "slide", names, {"analysis_sw_version": "xenium-4.0.1.0", "pixel_size": 0.85})
+    stains = {"ch0000_dapi.ome.tif": "", "ch0001_atp1a1_cd45_e-cadherin.ome.tif": ""}
+    for stain in stains:
+        stains[stain] = write_stain(folder / "morphology_focus" / stain, compression="jpeg2000", name="")
+    bundle = open_xenium(folder)
+    assert bundle.version == "xenium-4.0.1.0"
+    assert bundle.genes == {"GENE_A": 2}
+    assert [image.name for image in bundle.images] == ["dapi", "atp1a1_cd45_e-cadherin"]
+    for image, pixels in zip(bundle.images, stains.values(), strict=True):
+        assert image.levels[0].shape == pixels.shape
+        assert image.pixel_size_um == 0.85
+
+
+def test_protein_rows_of_the_matrix_are_no_genes(tmp_path):
+    folder = write_bundle(tmp_path / "slide")
+    with h5py.File(folder / "cell_feature_matrix.h5", "w") as file:
+        file["matrix/features/name"] = [b"LTF", b"CD4", b"PD-1", b"Vimentin"]
+        file["matrix/features/feature_type"] = [b"Gene Expression"] * 2 + [b"Protein Expression"] * 2
+    (folder / "protein_panel.json").write_text(json.dumps({"payload": {"targets": [{"name": "PD-1"}]}}))
+    assert open_xenium(folder).genes == {"LTF": 2, "CD4": 1}
+
+
+@pytest.mark.parametrize("kind", [pa.int32(), pa.string(), pa.large_string(), pa.binary()], ids=str)
+def test_cells_of_every_kind_of_name_are_no_harm(tmp_path, kind):
+    folder = write_bundle(tmp_path / "slide")
+    table = pq.read_table(folder / "transcripts.parquet")
+    cells = pa.array([1, 2, -1]).cast(pa.string()).cast(kind)
+    pq.write_table(table.append_column("cell_id", cells), folder / "transcripts.parquet")
+    pq.write_table(pa.table({"cell_id": cells}), folder / "cells.parquet")
+    bundle = open_xenium(folder)
+    assert (bundle.genes, bundle.num_cells) == ({"LTF": 2, "CD4": 1}, 3)
+
+
+@pytest.mark.parametrize(
+    ("place", "hint"),
+    [("s3://bucket/output-XETG00", "aws s3 sync"), ("https://host/outs.zip", "curl"), ("gs://bucket/x", "gcloud")],
+)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_places_elsewhere_are_refused_with_a_hint(place, hint, kind):
+    with pytest.raises(BundleError, match=rf"is not on this computer.*Download it first \(with {hint}"):
+        open_xenium(kind(place))
+    assert is_xenium(place) is False
+
+
+@pytest.mark.parametrize("name", ["outs.zip", "OUTS.ZIP", "bundle.tar.gz", "bundle.7z"])
+def test_packed_bundles_are_refused_with_a_hint(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(BundleError, match=r"is packed.*Unpack it first"):
+        open_xenium(tmp_path / name)
 
 
 def test_an_unknown_gene_gets_the_nearest_names(shared_data):

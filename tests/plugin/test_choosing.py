@@ -179,3 +179,9 @@ def test_a_layer_that_can_not_be_added_does_not_hold_up_the_next(opened):
     opened.display.show_lattice(None, 2)
     assert not opened.display.busy
     assert "lattice (measured bins)" not in names(opened)
+
+
+def test_regions_stay_above_maps_that_come_later(opened, square, qtbot):
+    opened.panels.sampling.at_once_box.setChecked(True)
+    qtbot.waitUntil(lambda: opened.session.shown is not None and not opened.display.busy, timeout=60_000)
+    assert names(opened)[-1] == square.name

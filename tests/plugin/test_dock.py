@@ -4,7 +4,8 @@ import shutil
 
 import numpy as np
 import pytest
-from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QScrollArea
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QAbstractItemView, QAbstractSpinBox, QComboBox, QLineEdit, QScrollArea
 from window_state import names
 
 from napari_s2sst.plugin.window import WIDTH_PX
@@ -70,6 +71,19 @@ def test_every_control_has_a_tooltip(dock):
                 parents.append(own.toolTip())
                 own = own.parentWidget()
             assert any(parents), (control, control.objectName(), control.parentWidget())
+
+
+def test_every_control_is_reachable_by_the_keyboard(opened):
+    for kind in (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit, QAbstractItemView):
+        for control in opened.findChildren(kind):
+            own = control.metaObject().className() in ("QTableCornerButton", "QHeaderView")  # Ctrl+1 to 4 sort
+            own = own or control.objectName().startswith("Scroll")
+            inner = isinstance(control.parentWidget(), QAbstractSpinBox | QComboBox) or isinstance(
+                control.parentWidget().parentWidget(), QComboBox
+            )
+            if own or inner or not control.isVisible():
+                continue
+            assert control.focusPolicy() & Qt.FocusPolicy.TabFocus, (control, control.toolTip())
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

@@ -1,6 +1,7 @@
 """The science, without a window. In reading order; a module imports only from modules above it.
 
 errors          what can go wrong, as sentences
+places          paths as people give them -> paths of this machine
 writing         files written beside their place, then moved there
 config          every setting, its default and its meaning
 maps            the values that travel: GeneMap, SparseMap, Normalisation
@@ -9,15 +10,21 @@ region          polygons in um <-> masks
 grid            points in um -> counts per bin, tissue mask
 spot_grid       spots -> the square bins that they fill
 tally           points -> counts per gene and bin, in threads
+transcript_columns  a transcript table's header, checked
 transcripts     one streaming pass over a transcript table
+pyramid         TIFF pages -> image levels, read where they are looked at
 morphology      stains as lazily read image pyramids
+manifest        what a bundle's JSON files say
 xenium          open a Xenium folder of any version
 positions       where the transcripts of a few genes are
 boundaries      cell and nucleus outlines, found by where they are
 histology       a slide's H&E picture and where it lies
 fixed_bins      what files with a grid of their own have in common
 count_cube      the same from a .npz of counts
-hest            the same from a HEST-1k .h5ad
+bin_scale       how large a bin of an .h5ad is, and who says so
+anndata_file    what an .h5ad holds of spots and counts
+anndata_slide   the same as a cube from an .h5ad of spots on a lattice: HEST-1k, Visium ST, Visium HD
+hest            its former names
 slide_facts     a slide of any kind -> the rows of its card
 spatial_structure  how patterned each gene of a slide is: Moran's I, share of bins
 colour          stains -> their brightness per bin
@@ -57,6 +64,7 @@ validation      held-out bins: how good, against the classical methods, and how 
 objective       a batch of patches -> the terms of the loss
 schedule        how long, at which rate, which weights
 starting        what a training begins with: its stride, its first weights
+provenance      what decided a run's numbers: measured bins, versions
 training        the training, as a generator of events
 model_card      what a model is, and what differs on another slide
 pretraining     the weights that come with the program, from simulated maps
@@ -65,14 +73,16 @@ region_table    regions -> their area, means and error, as a table
 limit           the information limit: what neighbours can tell at all; looks at the truth
 diagnostics     how errors are spread, and whether the uncertainty is honest
 figure          one gene's maps, for print
-provenance      what decided a run's numbers: measured bins, versions
 figure_page     where the maps of a comparison stand
 comparison_figure   input, methods, truth, errors and an inset, for print
+ome_tiff        named maps <-> channels of an OME-TIFF, with notes
 export          OME-TIFF, AnnData, CSV
+import_result   our exports -> maps and run again
 bin_table       a CSV row for each bin
 export_choice   which files of a run are wanted, and their names
 stopping        a training stopped after exactly so many steps
 script          a run -> the command line that repeats it
+run_record      a run -> what run.json says of it
 run_files       a run -> the chosen files
 run             a whole run: slide -> maps -> training -> imputed maps, scores, files
 peak_memory     what a piece of work took

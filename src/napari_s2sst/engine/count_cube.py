@@ -7,8 +7,7 @@ arrays in it are left alone. Maps start at (0, 0) um.
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from .errors import BundleError
 from .fixed_bins import FixedBins
 from .grid import tissue_mask
 from .morphology import StainImage
+from .places import local_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class CountCube(FixedBins):
 
 def open_count_cube(path: str | Path) -> CountCube:
     """Open a .npz with ``counts``, ``genes`` and ``bin_um``. Raises :class:`BundleError` when it is not such a file."""
-    path = Path(path).expanduser().absolute()
+    path = local_path(path, "a .npz with counts, genes and bin_um")
     if not path.is_file():
         raise BundleError(f"There is no file {path}. Choose a .npz with counts, genes and bin_um.")
     needed = ("counts", "genes", "bin_um")
@@ -106,9 +106,13 @@ def open_count_cube(path: str | Path) -> CountCube:
                     "Save it with counts[gene, row, column], genes and bin_um."
                 )
             counts, genes, bin_um = (arrays[name] for name in needed)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except BundleError:
+        raise
+    # zipfile and numpy raise nearly every kind: on passwords, on other packings, on what no memory holds.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BundleError(
-            f"{path} can't be read as a count cube ({error}). Save it with numpy.savez_compressed, without objects."
+            f"{path} can't be read as a count cube ({reason}). Save it with numpy.savez_compressed, without objects."
         ) from None
     return CountCube(
         path, _checked_counts(path, counts), _checked_genes(path, genes, counts), _checked_bin(path, bin_um)
@@ -138,7 +142,7 @@ def _checked_genes(path: Path, genes: np.ndarray, counts: np.ndarray) -> tuple[s
     names = tuple(
         name.decode("utf-8", errors="replace") if isinstance(name, bytes) else name for name in genes.tolist()
     )
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise BundleError(
             f"The genes in {path} name {', '.join(twice[:3])} more than once. Give every map its own name."
@@ -148,5 +152,7 @@ def _checked_genes(path: Path, genes: np.ndarray, counts: np.ndarray) -> tuple[s
 
 def _checked_bin(path: Path, bin_um: np.ndarray) -> float:
     if bin_um.size != 1 or bin_um.dtype.kind not in "iuf" or not (0 < float(bin_um.reshape(())) < math.inf):
-        raise BundleError(f"The bin_um in {path} is {bin_um}; it must be one number above 0, the side of a bin in um.")
+        raise BundleError(
+            f"The bin_um in {path} is {bin_um}; it must be one number above 0. Save the side of a bin in um."
+        )
     return float(bin_um.reshape(()))

@@ -21,6 +21,7 @@ from .errors import ExportError
 from .figure import write_figure
 from .maps import GeneMap, SparseMap
 from .metrics import error_map, truth_like
+from .ome_tiff import Channels, write_channels
 from .region import Region, region_mask
 from .sampling import sparse_layer
 from .writing import check_output_folder, safe_name, written_whole
@@ -38,9 +39,6 @@ __all__ = [
     "write_run_json",
     "write_scores_csv",
 ]
-
-PYRAMID_ABOVE = 2048
-"""Bins along a side; larger maps are written with coarser levels, for viewers that would else load all of it."""
 
 WHOLE_SLIDE = "whole slide"
 """Region of every bin when none was chosen."""
@@ -72,43 +70,25 @@ def write_ome_tiff(
     """Write one gene's maps as float32 channels of one OME-TIFF series, with a pyramid above 2048 bins.
 
     PhysicalSize is the bin in um, Position the map's outer corner in um; ``run`` is JSON in a map annotation of the
-    namespace s2sst. Raises :class:`ExportError`.
+    namespace s2sst, and so is the ``grid`` that :func:`~.import_result.read_result` needs. Raises :class:`ExportError`.
     """
-    import tifffile
-
     found = channels(sparse, imputed, truth)
-    levels = [np.stack(list(found.values())).astype(np.float32)]
-    if max(imputed.shape) > PYRAMID_ABOVE:
-        while max(levels[-1].shape[1:]) > PYRAMID_ABOVE // 4:
-            levels.append(_halved(levels[-1]))
-    y_um, x_um = imputed.origin_um
-    count = len(found)
-    metadata = {
-        "axes": "CYX",
-        "Name": imputed.gene,
-        "Channel": {"Name": list(found)},
-        "PhysicalSizeX": imputed.bin_um,
-        "PhysicalSizeXUnit": "µm",
-        "PhysicalSizeY": imputed.bin_um,
-        "PhysicalSizeYUnit": "µm",
-        "Plane": {
-            "PositionX": [x_um] * count,
-            "PositionXUnit": ["µm"] * count,
-            "PositionY": [y_um] * count,
-            "PositionYUnit": ["µm"] * count,
-        },
-        "MapAnnotation": {"Namespace": "s2sst", "gene": imputed.gene, "run": json.dumps(plain(run))},
-    }
-    options = dict(photometric="minisblack", tile=(256, 256), compression="zlib", resolutionunit="CENTIMETER")
-    with written_whole(path) as beside, tifffile.TiffWriter(beside, ome=True) as file:
-        for depth, level in enumerate(levels):
-            file.write(
-                level,
-                resolution=(1e4 / (imputed.bin_um * 2**depth),) * 2,
-                **options,
-                **(dict(subfiletype=1) if depth else dict(subifds=len(levels) - 1, metadata=metadata)),
-            )
-    return Path(path)
+    bin_um, (y_um, x_um) = float(imputed.bin_um), map(float, imputed.origin_um)
+    notes = {"gene": imputed.gene, "run": json.dumps(plain(run)), "grid": json.dumps(grid_of(sparse, imputed))}
+    return write_channels(path, Channels(imputed.gene, found, (bin_um, bin_um), (y_um, x_um), notes))
+
+
+def grid_of(sparse: SparseMap, imputed: GeneMap) -> dict[str, Any]:
+    """Where bins and lattice lie, and what the values are, for :mod:`~.import_result`; as JSON knows it."""
+    normalisation, (y_um, x_um) = imputed.normalisation, map(float, imputed.origin_um)
+    found = {
+        "rows": imputed.shape[0], "columns": imputed.shape[1], "bin_um": float(imputed.bin_um), "y_um": y_um, "x_um": x_um,
+        "stride": int(sparse.stride), "phase": [int(offset) for offset in sparse.phase],
+        "normalisation": normalisation.kind,
+    }  # fmt: skip
+    if normalisation.median_total is not None:
+        found["median_total"] = float(normalisation.median_total)
+    return found
 
 
 def write_h5ad(
@@ -116,14 +96,16 @@ def write_h5ad(
     *,
     sparse: Sequence[SparseMap],
     imputed: Sequence[GeneMap],
+    truth: Sequence[GeneMap | None] = (),
     regions: Sequence[Region] | None = None,
     run: Mapping[str, Any],
 ) -> Path:
     """Write all genes as AnnData: one row per tissue bin, one column per gene. Raises :class:`ExportError`.
 
-    X = imputed; layers ``measured`` (NaN where not measured) and ``uncertainty``; obs ``row``, ``column``,
-    ``measured``, ``region``; obsm ``spatial`` = bin centres (x, y) in um; uns ``s2sst`` = the run, whose exact JSON
-    is in its ``json``.
+    X = imputed; layers ``measured`` (NaN where not measured), ``uncertainty`` and ``counts``, sparse: those of ``truth`` where
+    it is known, else of the measured bins alone; obs ``row``, ``column``, ``measured``, ``region`` and, where known,
+    ``total_counts`` of all genes; obsm ``spatial`` = bin centres (x, y) in um; uns ``spatial`` as squidpy and scanpy want it to
+    draw bins, uns ``s2sst`` = the run, whose exact JSON is in its ``json``, uns ``s2sst_grid`` = :func:`grid_of`.
     """
     import h5py
 
@@ -132,21 +114,29 @@ def write_h5ad(
     except ImportError:  # anndata before 0.11
         from anndata.experimental import write_elem
 
-    table = to_anndata(sparse=sparse, imputed=imputed, regions=regions, run=run)
+    table = to_anndata(sparse=sparse, imputed=imputed, truth=truth, regions=regions, run=run)
     content = io.BytesIO()  # the HDF5 library itself crashes on a full disk, so it never sees the disk
     with h5py.File(content, "w") as file:
         write_elem(file, "/", table, dataset_kwargs={"compression": "gzip"})
+        if "raw" in file and not isinstance(file["raw"], h5py.Group):
+            del file["raw"]  # "there is none" as anndata 0.12 writes it can't be read by anndata 0.10
     with written_whole(path) as beside:
         beside.write_bytes(content.getbuffer())
     return Path(path)
 
 
 def to_anndata(
-    *, sparse: Sequence[SparseMap], imputed: Sequence[GeneMap], regions: Sequence[Region] | None, run: Mapping[str, Any]
+    *,
+    sparse: Sequence[SparseMap],
+    imputed: Sequence[GeneMap],
+    truth: Sequence[GeneMap | None] = (),
+    regions: Sequence[Region] | None,
+    run: Mapping[str, Any],
 ) -> anndata.AnnData:
     """The same, in memory."""
     import anndata
     import pandas as pd
+    from scipy.sparse import csc_matrix, hstack
 
     if not imputed or len(sparse) != len(imputed):
         raise ExportError(
@@ -155,6 +145,11 @@ def to_anndata(
     first, genes = imputed[0], [gene_map.gene or "unnamed" for gene_map in imputed]
     for measured, gene_map in zip(sparse, imputed, strict=True):
         _check_alike(measured, gene_map, first)
+        if grid_of(measured, gene_map) != grid_of(sparse[0], first):
+            raise ExportError(
+                f"The maps of {genes[0]} and {gene_map.gene} have different lattices or normalisations, and a table has one of "
+                "each. Export them one by one."
+            )
     if twice := sorted({gene for gene in genes if genes.count(gene) > 1}):
         raise ExportError(f"Gene {twice[0]} is there twice, and a table has one column a gene. Export each gene once.")
     tissue = np.logical_or.reduce([gene_map.tissue for gene_map in imputed])
@@ -167,19 +162,56 @@ def to_anndata(
     measured = np.logical_or.reduce([one.lattice_mask() for one in sparse])[row, column]
     obs = pd.DataFrame(
         {"row": row, "column": column, "measured": measured, "region": region_of_bins(first, regions)[row, column]},
-        index=pd.Index([f"r{y}_c{x}" for y, x in zip(row, column, strict=True)]),
+        index=pd.Index([f"r{y}_c{x}" for y, x in zip(row, column, strict=True)], dtype=object),  # not pandas 3's str
     )
-    obs["region"] = pd.Categorical(obs["region"])
+    names = sorted({name for name in obs["region"] if name is not None})
+    obs["region"] = pd.Categorical(obs["region"], categories=pd.Index(names, dtype=object))
+    known = [one for one in truth if one is not None]
+    counted = known if len(known) == len(imputed) else [_on_the_grid(one) for one in sparse]
+    if counted[0].totals is not None:
+        obs["total_counts"] = counted[0].totals[row, column]
     y_um, x_um = first.origin_um
     centre = np.stack([x_um + (column + 0.5) * first.bin_um, y_um + (row + 0.5) * first.bin_um], axis=1)
     return anndata.AnnData(
         X=per_bin("imputed"),
         obs=obs,
-        var=pd.DataFrame(index=pd.Index(genes)),
-        layers={"measured": per_bin("sparse"), "uncertainty": per_bin("uncertainty")},
+        var=pd.DataFrame(index=pd.Index(genes, dtype=object)),
+        layers={
+            "measured": per_bin("sparse"),
+            "uncertainty": per_bin("uncertainty"),
+            "counts": hstack([csc_matrix(one.values[row, column][:, None]) for one in counted], format="csr"),
+        },
         obsm={"spatial": centre},
-        uns={"s2sst": _storable(plain(run)) | {"json": json.dumps(plain(run))}},
+        uns={
+            "s2sst": _storable(plain(run)) | {"json": json.dumps(plain(run))},
+            "s2sst_grid": _storable(grid_of(sparse[0], first) | {"has_truth": counted is known}),
+            "spatial": {_library(run): {"images": {}, "metadata": {}, "scalefactors": _scale_factors(first.bin_um)}},
+        },
     )
+
+
+def _on_the_grid(sparse: SparseMap) -> GeneMap:
+    """Counts of the measured bins, 0 elsewhere; totals NaN where not measured."""
+    mask = sparse.lattice_mask()
+    values = np.zeros(sparse.shape, np.float32)
+    values[mask] = sparse.values[sparse.measured]
+    totals = None
+    if sparse.totals is not None:
+        totals = np.full(sparse.shape, np.nan, np.float32)
+        totals[mask] = sparse.totals[sparse.measured]
+    return GeneMap(values, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, totals=totals)
+
+
+def _library(run: Mapping[str, Any]) -> str:
+    """The sample's name in ``uns["spatial"]``; HDF5 knows no slash in a name."""
+    given = run.get("input")
+    name = str(given.get("name", "")) if isinstance(given, Mapping) else ""
+    return name.replace("/", "|") or "s2sst"
+
+
+def _scale_factors(bin_um: float) -> dict[str, float]:
+    """For coordinates in um, at which the "full resolution picture" has pixels of 1 um and a spot is as wide as a bin."""
+    return {"spot_diameter_fullres": float(bin_um), "tissue_hires_scalef": 1.0, "tissue_lowres_scalef": 1.0}
 
 
 def write_scores_csv(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> Path:
@@ -248,16 +280,6 @@ def region_of_bins(gene_map: GeneMap, regions: Sequence[Region] | None) -> np.nd
     for region in reversed(regions):
         names[region_mask(region, gene_map.shape, gene_map.bin_um, gene_map.origin_um)] = region.name
     return names
-
-
-def _halved(stack: np.ndarray) -> np.ndarray:
-    """Means of 2 x 2 bins, leaving NaN out; (channels, rows, columns), an odd last row or column is kept."""
-    even = [(0, 0), *((0, length % 2) for length in stack.shape[1:])]
-    blocks = np.pad(stack, even, constant_values=np.nan)
-    blocks = blocks.reshape(len(stack), blocks.shape[1] // 2, 2, blocks.shape[2] // 2, 2)
-    number = np.isfinite(blocks).sum(axis=(2, 4))
-    with np.errstate(invalid="ignore"):
-        return (np.nansum(blocks, axis=(2, 4)) / np.where(number, number, np.nan)).astype(np.float32)
 
 
 def _storable(value: Any) -> Any:

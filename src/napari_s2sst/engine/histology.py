@@ -26,7 +26,8 @@ import numpy as np
 import tifffile
 
 from .errors import BundleError
-from .morphology import CHUNK_PX, HUGE_PX, _open
+from .morphology import _open
+from .pyramid import CHUNK_PX, HUGE_PX, Pixels
 from .xenium import is_xenium
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _levels(path: Path) -> list[da.Array]:
     try:
         series = _open(path).series[0]
         axes = series.axes
-        levels = [_rgb(path, _lazy(series, number), axes) for number in range(len(series.levels))]
+        levels = [_rgb(path, _lazy(path, series, number), axes) for number in range(len(series.levels))]
     except (OSError, ValueError, IndexError, struct.error, tifffile.TiffFileError) as error:
         raise _broken(path, what, error) from None
     while max(levels[-1].shape) > HUGE_PX and len(series.levels) == 1:
@@ -164,14 +165,15 @@ def _levels(path: Path) -> list[da.Array]:
     return levels
 
 
-def _lazy(series: tifffile.TiffPageSeries, level: int) -> da.Array:
+def _lazy(path: Path, series: tifffile.TiffPageSeries, level: int) -> da.Array:
     import dask.array as da
     import zarr
 
     array = zarr.open(series.aszarr(level=level), mode="r")
     # Whole tiles or strips, about CHUNK_PX on each side.
     steps = zip(array.shape, array.chunks, strict=True)
-    return da.from_array(array, chunks=tuple(min(length, step * max(1, CHUNK_PX // step)) for length, step in steps))
+    chunks = tuple(min(length, step * max(1, CHUNK_PX // step)) for length, step in steps)
+    return da.from_array(Pixels(path, array), chunks=chunks, name=False)
 
 
 def _rgb(path: Path, level: da.Array, axes: str) -> da.Array:

@@ -7,6 +7,7 @@ file holds which stain is read from the OME-XML here, because tifffile answers a
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 import weakref
@@ -21,18 +22,17 @@ import numpy as np
 import tifffile
 
 from .errors import BundleError
+from .pyramid import CHUNK_PX, Pyramid, broken, check_page, levels_of
 
 if TYPE_CHECKING:
     import dask.array as da
 
-CHUNK_PX = 1024
-"""Side of what is read at once: whole tiles, few enough that a screenful does not drown in bookkeeping."""
-HUGE_PX = 4096
-"""An image larger than this along one side needs coarser levels, or a viewer would draw all of it."""
 SAMPLE_PX = 1 << 22
 """At most so many pixels are looked at for the contrast."""
 CONTRAST_PERCENTILES = (1.0, 99.8)
 """Of a coarse level. The rest above is dust and a few saturated nuclei."""
+MAX_PLANES = 100_000
+"""Channels x focal planes x times; no instrument takes so many, and a damaged header may ask for any number."""
 UM_PER_UNIT = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
 """OME's PhysicalSizeXUnit, both Greek letters included; anything else (``pixel``) is no length."""
 
@@ -49,12 +49,23 @@ class StainImage:
     stored_levels: int = 1
     """So many of the levels are in the file; the others are worked out from the finest when looked at, and slower."""
 
+    @property
+    def shape_px(self) -> tuple[int, int]:
+        """(rows, columns) of the finest level, without making an array of it."""
+        return self.levels.shape_px if isinstance(self.levels, Pyramid) else self.levels[0].shape
+
     @cached_property
     def contrast_limits(self) -> tuple[float, float]:
-        """(low, high) that show the tissue, from the percentiles of a coarse level; high is above low."""
+        """(low, high) that show the tissue, from the percentiles of a coarse level; high is above low.
+
+        Raises :class:`BundleError` when the pixels can't be read.
+        """
         stored = self.levels[: self.stored_levels]
         small = next((level for level in stored if level.size <= SAMPLE_PX), None)
         pixels = np.asarray(small) if small is not None else _sampled(stored[-1])
+        pixels = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+        if not pixels.size:
+            return (0.0, 1.0)
         low, high = np.percentile(pixels, CONTRAST_PERCENTILES)
         if high <= low:
             low, high = float(pixels.min()), float(pixels.max())
@@ -100,7 +111,7 @@ def open_stains(files: Sequence[Path], pixel_size_um: float | None = None) -> tu
             try:
                 stains.append(_stain(open_files[plane.path], plane, name, own_size))
             except (OSError, ValueError, IndexError, struct.error, tifffile.TiffFileError) as error:
-                raise _broken(plane.path, error) from None
+                raise broken(plane.path, error) from None
         done.add(file)
     return tuple(stains)
 
@@ -129,14 +140,10 @@ def _open(path: Path) -> tifffile.TiffFile:
     try:
         tiff = tifffile.TiffFile(path)
     except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise _broken(path, error) from None
+        raise broken(path, error) from None
     # The lazy arrays keep the file open for as long as they live, wherever they went; nobody else could close it.
     weakref.finalize(tiff, tiff.filehandle.close)
     return tiff
-
-
-def _broken(path: Path, error: Exception) -> BundleError:
-    return BundleError(f"{path} can't be read as an OME-TIFF image ({error}). Copy it from the instrument again.")
 
 
 def _read_ome(path: Path) -> _OmeImage:
@@ -145,13 +152,13 @@ def _read_ome(path: Path) -> _OmeImage:
         with _open(path) as tiff:
             xml = tiff.pages[0].description
     except (OSError, ValueError, IndexError, struct.error, tifffile.TiffFileError) as error:
-        raise _broken(path, error) from None
+        raise broken(path, error) from None
     if re.search(r"<(\w+:)?OME\b", xml) is None:
         return _OmeImage(("",), (_Plane(path, 0),), None)
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError as error:
-        raise _broken(path, error) from None
+        raise broken(path, error) from None
     elsewhere = root.find("{*}BinaryOnly")
     if elsewhere is not None:
         described_in = path.parent / Path(elsewhere.get("MetadataFile", "")).name
@@ -167,7 +174,7 @@ def _read_ome(path: Path) -> _OmeImage:
     try:
         return _parse(pixels, path, root.get("UUID"))
     except ValueError as error:
-        raise _broken(path, error) from None
+        raise broken(path, error) from None
 
 
 def _parse(pixels: ElementTree.Element, path: Path, own_uuid: str | None) -> _OmeImage:
@@ -175,6 +182,8 @@ def _parse(pixels: ElementTree.Element, path: Path, own_uuid: str | None) -> _Om
     order = pixels.get("DimensionOrder", "XYCZT")[2:]
     sizes = {axis: int(pixels.get(f"Size{axis}", "1")) for axis in order}
     lengths = [sizes[axis] for axis in order]
+    if not 0 < math.prod(lengths) <= MAX_PLANES:
+        raise ValueError(f"it states {math.prod(lengths):,} planes")
     at: dict[tuple[int, ...], _Plane] = {}
     for data in pixels.findall("{*}TiffData") or [ElementTree.Element("TiffData")]:
         uuid = data.find("{*}UUID")
@@ -202,60 +211,25 @@ def _parse(pixels: ElementTree.Element, path: Path, own_uuid: str | None) -> _Om
         if plane is not None:
             stains.append((channels[c].get("Name") or "").strip() if c < len(channels) else "")
             planes.append(plane)
+    if not planes:
+        raise ValueError("it does not say where any plane lies")
     scale = UM_PER_UNIT.get(pixels.get("PhysicalSizeXUnit", "µm"))
     size = float(pixels.get("PhysicalSizeX", "0"))
     return _OmeImage(tuple(stains), tuple(planes), size * scale if scale and np.isfinite(size) and size > 0 else None)
 
 
 def _stain(tiff: tifffile.TiffFile, plane: _Plane, name: str, pixel_size_um: float | None) -> StainImage:
-    if plane.ifd >= len(tiff.pages):
+    if not 0 <= plane.ifd < len(tiff.pages):
         raise BundleError(f"{plane.path} ends before its plane {plane.ifd + 1}. Copy it from the instrument again.")
     page = tiff.pages[plane.ifd]
-    pages = [page, *(page.pages or ())]
     if len(page.shape) != 2:
         raise BundleError(
             f"{plane.path} is a colour picture, and a stain has one value a pixel. Take it out of the folder."
         )
-    stored = [level for level in pages if len(level.shape) == 2]
-    return StainImage(name, _Pyramid(plane.path, stored), pixel_size_um, len(stored))
-
-
-class _Pyramid(Sequence):
-    """Lazy arrays of a stain's pages, made when first asked for: the packages for them take longer than the headers."""
-
-    def __init__(self, path: Path, pages: Sequence[tifffile.TiffPage]) -> None:
-        self._path, self._pages = path, pages
-
-    def __len__(self) -> int:
-        return len(self._levels)
-
-    def __getitem__(self, index):
-        return self._levels[index]
-
-    @cached_property
-    def _levels(self) -> list[da.Array]:
-        import dask.array as da
-
-        try:
-            levels = [_lazy(page) for page in self._pages]
-        except (OSError, ValueError, IndexError, struct.error, tifffile.TiffFileError) as error:
-            raise _broken(self._path, error) from None
-        if len(levels) == 1:
-            while max(levels[-1].shape) > HUGE_PX:
-                coarser = da.coarsen(np.mean, levels[-1], {0: 4, 1: 4}, trim_excess=True)
-                levels.append(coarser.astype(levels[0].dtype))
-        return levels
-
-
-def _lazy(page: tifffile.TiffPage) -> da.Array:
-    import dask.array as da
-    import zarr
-
-    array = zarr.open(page.aszarr(), mode="r")
-    # Whole tiles or strips, about CHUNK_PX on each side.
-    chunks = tuple(min(length, step * max(1, CHUNK_PX // step))
-                   for length, step in zip(array.shape, array.chunks, strict=True))  # fmt: skip
-    return da.from_array(array, chunks=chunks)
+    stored = levels_of(page)
+    for level in stored:
+        check_page(plane.path, level, tiff.filehandle.size)
+    return StainImage(name, Pyramid(plane.path, stored), pixel_size_um, len(stored))
 
 
 def _name_from(path: Path) -> str:

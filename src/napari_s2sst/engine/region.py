@@ -202,7 +202,7 @@ def _without_holes(area: Polygon | MultiPolygon) -> list[Polygon]:
 def _from_geojson(text: str) -> list[Region]:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RegionError(f"this is not valid JSON ({error}). Export it again.") from None
     if isinstance(content, dict) and content.get("type") == "FeatureCollection":
         content = content.get("features")

@@ -1,4 +1,4 @@
-"""A finished run -> its files, those that were chosen; and what is said of it in run.json."""
+"""A finished run -> its files, those that were chosen."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from shapely.geometry import mapping
-
 from . import export
 from .bin_table import write_bins_csv
 from .comparison_figure import write_comparison
 from .export_choice import ExportChoice, ExportItem, Suffixes, suffixes
 from .figure import write_figure
-from .provenance import OURS, sparse_hash, versions
 from .region import write_regions
+from .run_record import describe
 from .script import script_of, why_not, write_script
+
+__all__ = ["describe", "export_item", "score_rows", "write_result", "write_results"]
 
 
 def score_rows(result: Any) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def write_result(
 ) -> list[Path]:
     """Write the chosen files of a run, or those of the command line, and return their paths.
 
-    ``slide_path`` is only needed for the script, ``suffix`` where several results share a folder (see
+    ``slide_path`` is needed for the script, and told in run.json; ``suffix`` where several results share a folder (see
     :func:`write_results`). Files of the same names are replaced, each as a whole; others are left alone.
     Raises :class:`ExportError`.
     """
@@ -51,7 +51,7 @@ def write_result(
     if choice.script:
         script_of(result, slide_path)  # what can't be told is refused before anything is written
     began = time.perf_counter()
-    run = describe(result, command)
+    run = describe(result, command, slide_path)
     paths: list[Path] = []
 
     def place(name: str) -> Path:
@@ -60,7 +60,7 @@ def write_result(
 
     maps = dict(sparse=list(job.sparse), imputed=list(result.imputed), regions=list(job.regions) or None)
     if choice.h5ad:
-        export.write_h5ad(place(f"imputed{suffix.shared}.h5ad"), **maps, run=run)
+        export.write_h5ad(place(f"imputed{suffix.shared}.h5ad"), **maps, truth=job.truth, run=run)
     if choice.csv:
         write_bins_csv(place(f"bins{suffix.shared}.csv"), **maps, truth=list(job.truth))
     for sparse, imputed, truth in zip(job.sparse, result.imputed, job.truth, strict=True):
@@ -122,29 +122,3 @@ def export_item(result: Any, name: str, slide_path: Path | None = None) -> Expor
         has_start=result.job.start is not None,
         edited_tissue=result.job.edited_tissue,
     )
-
-
-def describe(result: Any, command: str = "") -> dict[str, Any]:
-    """Everything needed to repeat the run, as plain values for JSON."""
-    job, trained = result.job, result.trained
-    return {
-        "program": "napari-s2sst",
-        "versions": versions(),
-        "command": command,
-        "finished_at": result.finished_at,
-        "input": {"name": job.input_name, "sparse_sha256": sparse_hash(job.sparse)},
-        "genes": [sparse.gene for sparse in job.sparse],
-        "regions": [{"name": region.name, "polygon_um": mapping(region.polygon)} for region in job.regions],
-        "mode": "fill in" if job.truth[0] is None else "check",
-        "seed": trained.config.seed,
-        "steps": trained.steps,
-        "device": trained.device,
-        "held_out_mae": {OURS: trained.held_out_mae, **trained.classical},
-        "seconds": {
-            "reading": round(job.read_s, 3),
-            "training": round(trained.seconds, 3),
-            "imputing": round(result.impute_s, 3),
-            "scoring": round(result.score_s, 3),
-        },
-        "config": trained.config.model_dump(mode="json"),
-    }

@@ -12,6 +12,8 @@ from .errors import BundleError
 
 MAX_OFF = 0.2
 """Farthest that a centre may lie from its bin's, in bins; whole pixels are 0.002 bins off, cells half a bin."""
+MAX_PLACE = 1e9
+"""Rows and columns beyond it are no numbers of rows, and their products no numbers of bins."""
 MANY = 0.25
 """Share of spots with five or six close neighbours: none on a square grid, 0.4 % of cells at random, most in a honeycomb
 of which the tissue leaves more than strips."""
@@ -27,27 +29,45 @@ def bins_of_spots(path: Path, array: np.ndarray | None, xy: np.ndarray | None) -
     if array is None and xy is None:
         raise BundleError(
             f"{path} does not say where its spots lie: it has neither obs array_row and array_col nor obsm spatial. "
-            "Choose an .h5ad from the folder st of HEST-1k."
+            "Add one of them, or choose the file as its maker published it."
         )
-    whole = array is not None and np.isfinite(array).all() and (array == np.floor(array)).all()
-    places = array.astype(np.int64) - array.min(axis=0).astype(np.int64) if whole else None
-    if (places is not None and _alternate(places)) or (xy is not None and _honeycomb(xy)):
-        raise BundleError(
-            f"The spots of {path} lie in a honeycomb, every other row shifted by half a spot, as Visium's do; a grid of square "
-            "bins is needed. Choose a Xenium sample of HEST-1k, such as TENX94."
-        )
+    places = _whole(path, array)
+    if places is not None and _alternate(places):
+        raise _a_honeycomb(path)
     if places is not None and len(np.unique(places, axis=0)) == len(places):
         if xy is None:
             return places, None
-        pitch_px = _pitch_if_alike(places, xy)
-        if pitch_px is not None:
-            return places, pitch_px
+        steps = _steps_if_alike(places, xy)
+        if steps is not None:
+            return _upright(places, steps), float(math.sqrt(np.prod(np.linalg.norm(steps, axis=1))))
     if xy is None:
         raise BundleError(
             f"The array_row and array_col of {path} are not one whole number each for every bin, and there are no coordinates "
             "(obsm spatial). Download the file again."
         )
+    if _honeycomb(xy):
+        raise _a_honeycomb(path)
     return _bins_from_coordinates(path, xy)
+
+
+def _a_honeycomb(path: Path) -> BundleError:
+    return BundleError(
+        f"The spots of {path} lie in a honeycomb, every other row shifted by half a spot, as Visium's do; a grid of square "
+        "bins is needed. Choose a Xenium sample of HEST-1k such as TENX94, a slide of Spatial Transcriptomics or a binned Visium "
+        "HD (square_008um), or put the spots onto squares yourself and save them as a count cube (.npz)."
+    )
+
+
+def _whole(path: Path, array: np.ndarray | None) -> np.ndarray | None:
+    """(spots, 2) row and column from 0 on; None where they are not whole numbers."""
+    if array is None or not len(array) or not np.isfinite(array).all() or (array != np.floor(array)).any():
+        return None
+    if np.abs(array).max() > MAX_PLACE:
+        raise BundleError(
+            f"The array_row and array_col of {path} go up to {np.abs(array).max():.3g}, and no array has so many rows. "
+            "Download the file again."
+        )
+    return array.astype(np.int64) - array.min(axis=0).astype(np.int64)
 
 
 def _alternate(places: np.ndarray) -> bool:
@@ -65,8 +85,8 @@ def _honeycomb(xy: np.ndarray) -> bool:
     return float(np.mean(near > 4)) > MANY
 
 
-def _pitch_if_alike(places: np.ndarray, xy: np.ndarray) -> float | None:
-    """Pixels between bins when row and column explain the coordinates, turned or not; None when they do not."""
+def _steps_if_alike(places: np.ndarray, xy: np.ndarray) -> np.ndarray | None:
+    """(2, 2): how many pixels (x, y) a row and a column go on, when these explain the coordinates, turned or not; else None."""
     design = np.column_stack([places, np.ones(len(places))])
     steps, _, rank, _ = np.linalg.lstsq(design, xy, rcond=None)
     if rank < 3:
@@ -74,12 +94,25 @@ def _pitch_if_alike(places: np.ndarray, xy: np.ndarray) -> float | None:
     down, across = np.linalg.norm(steps[:2], axis=1)
     off = np.abs(design @ steps - xy).max()
     square = 0.9 < down / across < 1.1 if across > 0 else False
-    return float(math.sqrt(down * across)) if square and off <= MAX_OFF * min(down, across) else None
+    return steps[:2] if square and off <= MAX_OFF * min(down, across) else None
+
+
+def _upright(places: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Rows that go down the picture and columns that go right: Visium HD's array may lie on it turned or mirrored."""
+    if abs(steps[0, 0]) > abs(steps[0, 1]):
+        places, steps = places[:, ::-1], steps[::-1]
+    for axis, along in ((0, steps[0, 1]), (1, steps[1, 0])):
+        if along < 0:
+            places = places.copy()
+            places[:, axis] = places[:, axis].max() - places[:, axis]
+    return places
 
 
 def _bins_from_coordinates(path: Path, xy: np.ndarray) -> tuple[np.ndarray, float]:
     """The same from sorted unique coordinates; bins may be missing anywhere."""
-    near = np.median(cKDTree(xy).query(xy, k=2)[0][:, 1]) if len(xy) > 1 else 0.0
+    if len(xy) == 1:
+        raise BundleError(f"{path} has a single spot, and a map needs more. Choose another file.")
+    near = np.median(cKDTree(xy).query(xy, k=2)[0][:, 1])
     if near > 0 and math.isfinite(near):
         found = [_numbered(xy[:, axis], near) for axis in (1, 0)]
         off = max(each[2] for each in found)
@@ -88,7 +121,7 @@ def _bins_from_coordinates(path: Path, xy: np.ndarray) -> tuple[np.ndarray, floa
             return np.column_stack([numbers for numbers, _, _ in found]), float(np.mean(pitches))
     raise BundleError(
         f"The spots of {path} do not lie on a grid of square bins: their coordinates (obsm spatial) are up to half a bin off, "
-        "or two spots share a place. Choose a Xenium sample from the folder st of HEST-1k, not a table of cells."
+        "or two spots share a place. Choose a file of spots or bins on squares, not a table of cells."
     )
 
 

@@ -8,9 +8,7 @@ dictionary), ``x_location``, ``y_location`` (um) and, where the version has them
 
 from __future__ import annotations
 
-import csv
 import difflib
-import gzip
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +23,9 @@ import pyarrow.parquet as pq
 
 from .errors import BundleError
 from .grid import Grid
+from .places import first_file
 from .tally import MAX_COUNTERS, Points, Tally, ahead
+from .transcript_columns import check_header, read_header, unreadable
 
 MIN_QV = 20.0
 """Phred: 1 error in 100. 10x counts from Q20 in its own matrix."""
@@ -37,8 +37,8 @@ CONTROL = re.compile(
     r"neg(ative)?_?control|blank[_-]|unassigned|deprecated|antisense[_-]|intergenic|genomic_?control", re.IGNORECASE
 )
 """How 10x has begun the names of what is not a gene, from 1.0 to 4.0."""
-
-_NEEDED = ("feature_name", "x_location", "y_location")
+MAX_SLIDE_UM = 100_000.0
+"""A glass slide is 75 mm long; transcripts farther apart are in pixels, or one of them is wrong."""
 
 
 @dataclass(frozen=True)
@@ -69,28 +69,20 @@ class TranscriptTable:
     @classmethod
     def find(cls, folder: Path) -> TranscriptTable | None:
         """The folder's table, Parquet before CSV. Raises :class:`BundleError` when it can't be read or used."""
-        path = next((folder / name for name in FILE_NAMES if (folder / name).is_file()), None)
+        path = first_file(folder, FILE_NAMES)
         if path is None:
             return None
         table = cls(path)
-        missing = [name for name in _NEEDED if name not in table.columns]
-        if missing:
-            raise BundleError(
-                f"{path} has no column {' nor '.join(missing)}; it has {', '.join(table.columns)}. "
-                "Choose a folder with the transcript table as the instrument wrote it."
-            )
+        check_header(path, table._header)
         return table
 
     @cached_property
+    def _header(self) -> list[tuple[str, pa.DataType | None]]:
+        return read_header(self.path)
+
+    @property
     def columns(self) -> tuple[str, ...]:
-        try:
-            if self._is_parquet:
-                return tuple(pq.read_schema(self.path).names)
-            opened = gzip.open if self.path.suffix == ".gz" else open
-            with opened(self.path, "rt", encoding="utf-8", newline="") as lines:
-                return tuple(next(csv.reader(lines), ()))
-        except (OSError, EOFError, ValueError, pa.ArrowException, csv.Error) as error:
-            raise self._unreadable(error) from None
+        return tuple(name for name, _ in self._header)
 
     @property
     def tells_genes(self) -> bool:
@@ -143,10 +135,16 @@ class TranscriptTable:
 
     @cached_property
     def extent_um(self) -> tuple[float, float, float, float]:
-        """(y0, x0, y1, x1) of all transcripts. Raises :class:`BundleError` when there are none."""
+        """(y0, x0, y1, x1) of all transcripts. Raises :class:`BundleError` when there are none, or no slide is so large."""
         extent = self._stored_extent_um or self.survey.extent_um
         if extent is None:
             raise BundleError(f"{self.path} holds no transcripts with coordinates. Choose another slide.")
+        y0, x0, y1, x1 = extent
+        if max(y1 - y0, x1 - x0) > MAX_SLIDE_UM:
+            raise BundleError(
+                f"By {self.path} the transcripts lie x {x0:.6g} to {x1:.6g} and y {y0:.6g} to {y1:.6g} um, farther apart than "
+                "any slide is long. x_location and y_location must be um, not pixels. Copy it from the instrument again."
+            )
         return extent
 
     def count(
@@ -190,7 +188,7 @@ class TranscriptTable:
         try:
             return pq.read_metadata(self.path)
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise self._unreadable(error) from None
+            raise unreadable(self.path, error) from None
 
     @cached_property
     def _stored_extent_um(self) -> tuple[float, float, float, float] | None:
@@ -217,7 +215,7 @@ class TranscriptTable:
                 # Names come as codes into a short list, decoded once for each row group and not once for each row.
                 coded = [name for name in present if name in ("feature_name", "codeword_category")]
                 # Without these settings pyarrow keeps the whole compressed columns in memory, some 14 bytes a row.
-                bounded = {"pre_buffer": False, "buffer_size": 1 << 20}
+                bounded = {"pre_buffer": False, "buffer_size": 1 << 20, "page_checksum_verification": True}
                 with pq.ParquetFile(self.path, read_dictionary=coded, **bounded) as table:
                     yield from table.iter_batches(BATCH_ROWS, columns=present)
             else:
@@ -230,13 +228,7 @@ class TranscriptTable:
                 with pa.csv.open_csv(self.path, read_options=blocks, convert_options=options) as table:
                     yield from table
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise self._unreadable(error) from None
-
-    def _unreadable(self, error: Exception) -> BundleError:
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        return BundleError(
-            f"{self.path} can't be read as a transcript table ({reason}). Copy it from the instrument again."
-        )
+            raise unreadable(self.path, error) from None
 
 
 class _Names:

@@ -16,8 +16,6 @@ What is read of it; all else is left alone, and which of it exists decides, not 
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -30,11 +28,12 @@ import pyarrow.parquet as pq
 
 from .errors import BundleError
 from .grid import Grid, tissue_mask
+from .manifest import MANIFEST, is_length, read_json, read_panel
 from .maps import GeneMap
 from .morphology import StainImage, find_morphology, open_stains, read_pixel_size_um
+from .places import PACKED, local_path
 from .transcripts import FILE_NAMES, MIN_QV, TranscriptTable, no_such_gene
 
-MANIFEST = "experiment.xenium"
 KEPT_GRIDS = 4
 """Totals and tissue of so many (bin size, quality) pairs are remembered."""
 _BESIDE_TRANSCRIPTS = ("cells.parquet", "cells.csv.gz", "cell_feature_matrix.h5", "morphology_focus")
@@ -48,6 +47,8 @@ class Bundle:
     manifest: dict[str, Any]
     """experiment.xenium as it stands; empty without one."""
     transcripts: TranscriptTable
+    given_pixel_size_um: float | None = None
+    """What the user says; it serves where neither the manifest nor the image tells."""
     _grids: dict[tuple[float, float], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     @property
@@ -74,7 +75,7 @@ class Bundle:
     @cached_property
     def num_cells(self) -> int | None:
         said = self.manifest.get("num_cells")
-        if isinstance(said, int):
+        if isinstance(said, int) and not isinstance(said, bool):
             return said
         try:
             return pq.read_metadata(self.path / "cells.parquet").num_rows
@@ -83,14 +84,18 @@ class Bundle:
 
     @cached_property
     def pixel_size_um(self) -> float | None:
-        """Of the morphology image, from the manifest or else from the image; None where neither says."""
+        """Of the morphology image: from the manifest, else from the image, else as given to :func:`open_xenium`.
+
+        None where nobody says; it is never assumed.
+        """
         said = self.manifest.get("pixel_size")
-        if isinstance(said, int | float) and said is not True and math.isfinite(said) and said > 0:
+        if is_length(said):
             return float(said)
         try:
-            return read_pixel_size_um(find_morphology(self.path))
+            stated = read_pixel_size_um(find_morphology(self.path))
         except BundleError:  # an incomplete image; `images` says what is wrong with it
-            return None
+            stated = None
+        return stated or self.given_pixel_size_um
 
     @cached_property
     def images(self) -> tuple[StainImage, ...]:
@@ -112,8 +117,28 @@ class Bundle:
 
     @property
     def extent_um(self) -> tuple[float, float, float, float]:
-        """(y0, x0, y1, x1) of the transcripts, from the corner of the morphology image."""
-        return self.transcripts.extent_um
+        """(y0, x0, y1, x1) of the transcripts, from the corner of the morphology image.
+
+        Raises :class:`BundleError` when there are none, or they are plainly in pixels.
+        """
+        return self._checked_extent_um
+
+    @cached_property
+    def _checked_extent_um(self) -> tuple[float, float, float, float]:
+        extent = self.transcripts.extent_um
+        try:
+            image = next(iter(self.images), None)
+        except BundleError:  # an incomplete image; whoever draws it says what is wrong with it
+            image = None
+        if image is not None and image.pixel_size_um is not None and _in_pixels(extent[2:], image):
+            rows, columns = image.shape_px
+            raise BundleError(
+                f"By {self.transcripts.path} the transcripts reach y {extent[2]:,.0f} and x {extent[3]:,.0f} um, but the "
+                f"morphology image ends at {rows * image.pixel_size_um:,.0f} and {columns * image.pixel_size_um:,.0f} um, being "
+                f"{rows:,} x {columns:,} pixels: the table is in pixels. Multiply x_location and y_location by "
+                f"{image.pixel_size_um:g}, or copy it from the instrument again."
+            )
+        return extent
 
     @property
     def size_mm(self) -> tuple[float, float]:
@@ -183,24 +208,29 @@ def is_xenium(path: str | Path) -> bool:
         return False
 
 
-def open_xenium(path: str | Path) -> Bundle:
+def open_xenium(path: str | Path, pixel_size_um: float | None = None) -> Bundle:
     """Open the folder that a Xenium instrument wrote, or its experiment.xenium.
 
-    Raises :class:`BundleError` when there is no such folder, it is no Xenium folder, or it has no transcripts.
+    ``pixel_size_um`` of the morphology image is taken where neither experiment.xenium nor the image tells it. Raises
+    :class:`BundleError` when there is no such folder, it is no Xenium folder, or it has no transcripts.
     """
-    path = Path(path).expanduser().absolute()
+    path = local_path(path, "the folder that the instrument wrote")
+    if pixel_size_um is not None and not is_length(pixel_size_um):
+        raise BundleError(f"The pixel size is {pixel_size_um} um; give one above 0, such as 0.2125.")
     if not path.exists():
         raise BundleError(f"There is no folder {path}. Choose the folder that the instrument wrote.")
     if path.is_file():
         if path.name != MANIFEST:
             raise BundleError(f"{path} is a file. Choose the folder that the instrument wrote, or its {MANIFEST}.")
         path = path.parent
-    manifest = _read_json(path / MANIFEST)
+    elif not path.is_dir():
+        raise BundleError(f"{path} is neither a folder nor a file. Choose the folder that the instrument wrote.")
+    manifest = read_json(path / MANIFEST)
     table = TranscriptTable.find(path)
     if table is None and manifest is None:
         raise BundleError(
             f"{path} has neither {MANIFEST} nor {FILE_NAMES[0]}, so it is not a Xenium output folder. "
-            "Choose the folder that the instrument wrote, usually named output-XETG..."
+            f"Choose the folder that the instrument wrote, usually named output-XETG...{_meant_instead(path)}"
         )
     if table is None:
         raise BundleError(
@@ -208,8 +238,28 @@ def open_xenium(path: str | Path) -> Bundle:
             "Copy one of them from the instrument into this folder."
         )
     if not table.tells_genes:
-        table = replace(table, panel=_read_panel(path / "gene_panel.json"))
-    return Bundle(path, manifest or {}, table)
+        table = replace(table, panel=read_panel(path / "gene_panel.json"))
+    return Bundle(path, manifest or {}, table, pixel_size_um)
+
+
+def _meant_instead(folder: Path) -> str:
+    """A sentence that names the Xenium folder or the packed file inside a folder that is none."""
+    try:
+        inside = sorted(folder.iterdir())[:200]
+    except OSError:
+        return ""
+    slide = next((each.name for each in inside if each.is_dir() and is_xenium(each)), None)
+    packed = next((each.name for each in inside if each.name.lower().endswith(PACKED)), None)
+    if slide:
+        return f" The folder {slide} in it is one."
+    return f" Unpack {packed} in it first." if packed else ""
+
+
+def _in_pixels(ends_um: tuple[float, float], image: StainImage) -> bool:
+    """Whether the largest (y, x) fills the image counted in pixels, and lies far off it counted in um."""
+    ends = list(zip(ends_um, image.shape_px, strict=True))
+    beyond = all(end > 1.2 * length * image.pixel_size_um for end, length in ends)
+    return beyond and all(0.6 * length < end <= 1.02 * length for end, length in ends)
 
 
 def _floats(counts: np.ndarray) -> np.ndarray:
@@ -217,27 +267,3 @@ def _floats(counts: np.ndarray) -> np.ndarray:
     values = counts.view(np.float32)
     values[...] = counts
     return values
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path} can't be read as JSON ({error}). Copy it from the instrument again.") from None
-    if not isinstance(content, dict):
-        raise BundleError(f"{path} does not hold what a Xenium writes there. Copy it from the instrument again.")
-    return content
-
-
-def _read_panel(path: Path) -> dict[str, bool]:
-    """Name -> is it a gene, as far as gene_panel.json tells; 10x nests it as payload.targets[].type."""
-    panel: dict[str, bool] = {}
-    payload = (_read_json(path) or {}).get("payload")
-    for target in (payload.get("targets") if isinstance(payload, dict) else None) or ():
-        kind = target.get("type") if isinstance(target, dict) else None
-        data = kind.get("data") if isinstance(kind, dict) else None
-        if isinstance(data, dict) and isinstance(data.get("name"), str):
-            panel[data["name"]] = kind.get("descriptor") == "gene"
-    return panel

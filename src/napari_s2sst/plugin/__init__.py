@@ -16,7 +16,8 @@ models         model files
 
 Between engine and napari
 layers         gene maps <-> napari layer data
-reader         a Xenium folder -> layers
+reader         a Xenium folder, or what we exported or saved -> layers
+writer         our map layers -> one OME-TIFF, and back
 sample_data    the simulated slide -> layers
 display        which maps are in the viewer, and what is in them
 extra_layers   what else a slide holds -> layer data

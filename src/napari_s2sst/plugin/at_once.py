@@ -12,7 +12,9 @@ from ..engine.config import RunConfig
 from ..engine.region import Region
 from . import tasks
 from .background import Background
+from .comparison import CompareMode
 from .display import Display
+from .docked import single_shot
 from .results import Results
 from .session import Entry, Session
 from .tissue_layer import TissueLayer
@@ -37,6 +39,10 @@ class AtOnce(QObject):
         self.session, self.display, self.results = session, display, results
         self._regions, self._tissue = regions, tissue
         self._on = True
+        self._cut_short = False
+        self._late: Entry | None = None
+        self._show_late = single_shot(self, 0, self._put_late)
+        results.comparison.ended.connect(self._show_late.start)
         self._background = Background(self)
         self._background.failed.connect(self.failed)
 
@@ -53,10 +59,23 @@ class AtOnce(QObject):
         session = self.session
         if self._on and session.gene_map is not None and not session.running:
             request = self._request()
+            self._cut_short, self._late = False, None
             self._background.start(lambda: tasks.impute_at_once(request), lambda result: self._imputed(request, result))
+
+    def rest(self) -> None:
+        """A run begins: it needs the processor, and its maps are not to be covered."""
+        self._cut_short = self._cut_short or self.busy
+        self.abandon()
+
+    def go_on(self) -> None:
+        """The run came to nothing: what it cut short is done after all."""
+        if self._cut_short:
+            self.start()
 
     def abandon(self) -> None:
         self._background.abandon()
+        self._show_late.stop()
+        self._late = None
 
     def _request(self) -> Request:
         """A run of the preset ``instant``."""
@@ -85,11 +104,20 @@ class AtOnce(QObject):
         if self._holds(request) and (shown is None or shown.number == 0):
             entry = Entry(result)
             self.session.take_at_once(entry)
-            self.display.show_at_once(entry, again=True)
             self.results.show()
+            self._late = entry
+            self._put_late()
+
+    def _put_late(self) -> None:
+        """What is compared just now is left in peace."""
+        entry = self._late
+        if entry is not None and self.results.comparison.mode is CompareMode.OFF:
+            self._late = None
+            if entry.same(self.session.shown):
+                self.display.show_at_once(entry, again=True)
 
     def _holds(self, request: Request) -> bool:
         """Whether the window still says what was asked for."""
         session = self.session
         same = session.gene_map is request.maps[0] and session.sampling.stride == request.config.sampling.stride
-        return same and session.sampling.mode is request.mode and not session.running
+        return self._on and same and session.sampling.mode is request.mode and not session.running

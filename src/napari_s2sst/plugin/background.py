@@ -15,10 +15,18 @@ from .worker import sentence
 log = logging.getLogger(__name__)
 
 
-class _QuietWorker(FunctionWorker):
-    def _relay_error(self, exc: Exception) -> None:
-        """napari would show a traceback; the window shows a sentence."""
+_Told = tuple[int, Any, Exception | None]
 
+
+def _attempt(number: int, function: Callable[[], Any]) -> _Told:
+    """Whose it is, and its result or its error."""
+    try:
+        return number, function(), None
+    except Exception as error:
+        return number, None, error
+
+
+class _QuietWorker(FunctionWorker):
     def _relay_warning(self, show_warn_args: tuple) -> None:
         log.warning("%s", show_warn_args[0])
 
@@ -37,6 +45,7 @@ class Background(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._running: tuple[_QuietWorker, Callable[[Any], None]] | None = None
+        self._number = 0
         self._next: tuple[Callable[[], Any], Callable[[Any], None]] | None = None
 
     @property
@@ -48,10 +57,10 @@ class Background(QObject):
         if self._running is not None:
             self._next = (function, done)
             return
-        worker = _QuietWorker(function)
+        self._number += 1
+        worker = _QuietWorker(_attempt, self._number, function)
         self._running = (worker, done)
         worker.returned.connect(self._returned)
-        worker.errored.connect(self._errored)
         worker.start()
 
     def abandon(self) -> None:
@@ -60,22 +69,20 @@ class Background(QObject):
             self._running[0].quit()
         self._running = self._next = None
 
-    def _returned(self, result: Any) -> None:
-        if self._running is None:
+    def _returned(self, told: _Told) -> None:
+        number, result, error = told
+        if self._running is None or number != self._number:  # abandoned when it was on its way already
             return
         done = self._running[1]
-        if not self._go_on():
-            done(result)
-            self._tell_idle()
-
-    def _errored(self, error: Exception) -> None:
-        if self._running is None:
-            return
-        if not isinstance(error, S2SSTError):
+        if error is not None and not isinstance(error, S2SSTError):
             log.error("a background task failed", exc_info=error)
-        if not self._go_on():
+        if self._go_on():
+            return
+        if error is None:
+            done(result)
+        else:
             self.failed.emit(sentence(error))
-            self._tell_idle()
+        self._tell_idle()
 
     def _go_on(self) -> bool:
         """Start what waits; True when something did."""

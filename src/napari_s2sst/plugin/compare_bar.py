@@ -53,11 +53,11 @@ class CompareBar(QWidget):
             button.setObjectName("s2sst_view")
             button.setCheckable(True)
             button.setToolTip(tip)
-            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             button.clicked.connect(self._mode_clicked)
             self._group.addButton(button)
             self.buttons[mode] = button
-            modes.addWidget(button)
+            modes.addWidget(button, len(text) + 4)  # as wide as its text needs, also when bold
         self.buttons[CompareMode.OFF].setChecked(True)
         self.first_box, self.second_box = _Names(), _Names()
         self.first_box.setToolTip("The map on the left, or the first one")

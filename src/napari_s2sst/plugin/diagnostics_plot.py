@@ -117,7 +117,7 @@ class DiagnosticsPlot(QWidget):
 
     def _draw_errors(self, found: ErrorHistogram) -> None:
         item = self._plot.getPlotItem()
-        self._label("imputed - counted", "% of hidden bins")
+        self._label("imputed - counted", "% of bins")
         fill = pg.mkColor(self._ours)
         fill.setAlpha(120)
         # A curve in the step mode fills its area, which bars at half a pixel's width don't do evenly.

@@ -19,7 +19,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from ..engine.maps import GeneMap
 from . import layers
-from .layers import COUNTS, IMPUTED, LayerData, layer_name
+from .layers import COUNTS, IMPUTED, STAINS_SEEN, LayerData, layer_name
 from .session import Entry
 
 PAUSE_MS = 10
@@ -83,10 +83,14 @@ class Display(QObject):
         self._counts = self._lattice = self._shown = self._previewed = None
         self._of.clear()
         scale_bar_of(self.viewer).visible = True
+        if shown and not any(layer.visible for layer in shown):
+            for layer in shown[:STAINS_SEEN]:
+                layer.visible = True
         self._do(*(partial(self._add, each) for each in data if not shown), self.viewer.reset_view)
 
     def show_counts(self, gene_map: GeneMap) -> None:
         """The chosen gene's counts, in the layer of the gene chosen before."""
+        self.changing.emit()
         self._do(partial(self._put_counts, gene_map))
 
     def show_lattice(self, gene_map: GeneMap | None, stride: int) -> None:
@@ -129,13 +133,16 @@ class Display(QObject):
         self.changing.emit()
         self.kind = kind
         wanted = self.layer(kind)
-        for layer in (self._counts, *(each for kinds in self._of.values() for each in kinds.values())):
-            if layer is not None and layer is not wanted and layer in self.viewer.layers:
-                layer.visible = False
+        self._hide_maps(wanted)
         if wanted is not None:
             wanted.visible = True
             self.viewer.layers.selection.active = wanted
         self.changed.emit()
+
+    def _hide_maps(self, but: Layer | None) -> None:
+        for layer in (self._counts, *(each for kinds in self._of.values() for each in kinds.values())):
+            if layer is not None and layer is not but and layer in self.viewer.layers:
+                layer.visible = False
 
     def show_at_once(self, entry: Entry, *, again: bool = False) -> None:
         """What the weights that come with the program make of the chosen gene, in the layers of the last such map.
@@ -186,9 +193,7 @@ class Display(QObject):
             data, meta, kind = layers.imputed_layer(imputed, limits)
             meta["name"] = layer_name(imputed.gene, "preview", self._run_number)
             self._of[key] = {IMPUTED: self._add((data, meta, kind))}
-            for layer in (self._counts, *(self._of.get((imputed.gene, 0), {}).values())):
-                if layer in self.viewer.layers:
-                    layer.visible = False
+            self._hide_maps(self._of[key][IMPUTED])
             return
         preview = self._of.get(key, {}).get(IMPUTED)
         if preview in self.viewer.layers:
@@ -222,7 +227,8 @@ class Display(QObject):
         known[kind] = self._put(before, (values, meta, what), shown and kind in (self.kind, IMPUTED))
         top = known.get(IMPUTED)
         if known[kind] is not before and top is not None and top in self.viewer.layers and kind != IMPUTED:
-            self.viewer.layers.move(len(self.viewer.layers) - 1, self.viewer.layers.index(top))
+            below = self.viewer.layers
+            below.move(below.index(known[kind]), below.index(top))
 
     # ---- one layer
 

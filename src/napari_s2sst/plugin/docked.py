@@ -15,6 +15,7 @@ class DockedWidget(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._docked = False
+        self._main: QMainWindow | None = None
         self.over = False
 
     def shut_down(self) -> None:
@@ -30,14 +31,20 @@ class DockedWidget(QWidget):
         return super().event(event)
 
     def showEvent(self, event: QEvent) -> None:
-        if isinstance(self.window(), QMainWindow):
-            self.window().installEventFilter(self)  # a second time does nothing
+        main = self.parentWidget()  # not window(): a dock that floats is a window of its own
+        while main is not None and not isinstance(main, QMainWindow):
+            main = main.parentWidget()
+        if main is not None and main is not self._main:
+            if self._main is not None:
+                self._main.removeEventFilter(self)
+            self._main = main
+            main.installEventFilter(self)
         super().showEvent(event)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """A main window that was asked to close may refuse, so not its Close counts but that it went; minimising is
         spontaneous."""
-        if event.type() == QEvent.Type.Hide and not event.spontaneous() and watched is self.window():
+        if event.type() == QEvent.Type.Hide and not event.spontaneous() and watched is self._main:
             self._end()
         return super().eventFilter(watched, event)
 
@@ -48,6 +55,9 @@ class DockedWidget(QWidget):
     def _end(self) -> None:
         if not self.over:
             self.over = True
+            if self._main is not None:
+                self._main.removeEventFilter(self)
+                self._main = None
             self.shut_down()
 
 

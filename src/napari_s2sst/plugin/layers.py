@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from napari.utils.colormaps import AVAILABLE_COLORMAPS, Colormap
 
 from ..engine.config import RunConfig
-from ..engine.maps import GeneMap, Normalisation, SparseMap
+from ..engine.maps import GeneMap, Normalisation, NormalisationKind, SparseMap
 from ..engine.sampling import lattice
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -25,12 +26,21 @@ SLIDE_KEY = "s2sst_bundle"
 """Metadata of every layer of a slide: its folder, by which the dock widget finds what was dropped on the window."""
 MAP_KEY = "s2sst_map"
 """Metadata of a map layer: what is needed to make its GeneMap again."""
+RUN_KEY, SUMMARY_KEY = "s2sst_run", "s2sst_summary"
+"""Metadata of a map that was read from a file: the run that made it, as run.json has it, and the same in a few lines."""
+RESULT_KEY = "s2sst_result"
+"""Metadata of a map of a result: by it :func:`run_of` finds the result, as long as the window keeps it."""
+_RESULTS: WeakValueDictionary[str, Any] = WeakValueDictionary()
+KIND_KEY = "s2sst_kind"
+"""Metadata of every map: which of the maps of a gene it is. By it the writer knows our layers."""
 
 STAIN_COLOURS = {
     "dapi": "#4c78ff", "boundary": "#ffb000", "cadherin": "#ffb000", "18s": "#1fc28f", "rna": "#1fc28f",
     "sma": "#e0559a",
 }  # fmt: skip
 """A word in a stain's name -> its colour. Nuclei blue as every pathologist expects, the others told apart."""
+STAINS_SEEN = 2
+"""So many are visible at first."""
 MORE_COLOURS = ("#c0c0c0", "#00b4d8", "#f07040", "#a070f0")
 
 VALUES_COLORMAP = "magma"
@@ -45,10 +55,18 @@ def _glowing() -> Colormap:
 
 TISSUE_COLORMAP = _glowing()
 UNCERTAINTY_COLORMAP = "viridis"
-ERROR_COLORMAP = Colormap(
-    ["#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b"], name="blue-red"
-)
-"""ColorBrewer's RdBu, reversed: blue = too low, red = too high; told apart with any colour vision."""
+
+
+def _blue_red() -> Colormap:
+    """ColorBrewer's RdBu, reversed, half clear where the error is small: the tissue shows, the eye goes to what is wrong."""
+    hues = Colormap(["#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "#fddbc7", "#f4a582", "#d6604d", "#b2182b"])
+    colours = np.array(hues.map(np.linspace(0, 1, 65)))
+    colours[:, 3] = np.clip(0.25 + 3 * np.abs(np.linspace(-1, 1, 65)), 0, 1)
+    return Colormap(colours, name="blue-red")
+
+
+ERROR_COLORMAP = _blue_red()
+"""Blue = too low, red = too high; told apart with any colour vision."""
 LATTICE_COLORMAP = Colormap([[0.55, 0.95, 1.0, 1.0], [0.55, 0.95, 1.0, 1.0]], name="lattice")
 
 
@@ -69,7 +87,7 @@ def slide_layers(bundle: Any) -> list[LayerData]:
             "contrast_limits": image.contrast_limits,
             "gamma": 0.75,
             "metadata": {SLIDE_KEY: str(bundle.path)},
-            "visible": number < 2,
+            "visible": number < STAINS_SEEN,
         }
         layers.append((levels if len(levels) > 1 else levels[0], meta, "image"))
     return layers
@@ -104,6 +122,7 @@ def lattice_layer(gene_map: GeneMap, stride: int, phase: tuple[int, int] = (0, 0
         "contrast_limits": (0, 1),
         "opacity": 0.35,
         "blending": "translucent",
+        "metadata": {KIND_KEY: "lattice"},
     }
     return values, meta, "image"
 
@@ -147,10 +166,25 @@ def entry_layers(result: Any, index: int = 0) -> dict[str, LayerData]:
     """Kind -> layer data of one gene of an engine Result, in the order of :data:`KINDS`; all but errors and uncertainty
     share their colours. Without a truth there are neither measured values nor errors."""
     sparse, imputed, truth = (part[index] for part in (result.job.sparse, result.imputed, result.job.truth))
-    config = result.job.config
-    limits = value_limits(sparse, config)
+    made = maps_layers(sparse, imputed, truth, result.job.config.grid.normalisation)
+    key = f"{result.finished_at} {id(result)}"
+    _RESULTS[key] = result
+    for _, meta, _ in made.values():
+        meta["metadata"][RESULT_KEY] = key
+    return made
+
+
+def maps_layers(
+    sparse: SparseMap,
+    imputed: GeneMap,
+    truth: GeneMap | None,
+    kind: NormalisationKind,
+    run: dict[str, Any] | None = None,
+) -> dict[str, LayerData]:
+    """The same of maps alone; ``kind`` turns the sparse map's values into the imputed map's space. All tell the ``run``."""
+    limits = _limits(sparse.normalised(kind)[sparse.measured])
     made = {
-        "sparse input": sparse_layer_data(sparse, config.grid.normalisation, limits),
+        "sparse input": sparse_layer_data(sparse, kind, limits),
         "imputed": imputed_layer(imputed, limits),
     }
     if truth is not None:
@@ -161,7 +195,27 @@ def entry_layers(result: Any, index: int = 0) -> dict[str, LayerData]:
         made["error"] = error_layer(imputed, error_map(imputed, truth))
     if imputed.uncertainty is not None:
         made["uncertainty"] = uncertainty_layer(imputed)
+    for _, meta, _ in made.values():
+        meta["metadata"] |= run_metadata(run)
     return {kind: made[kind] for kind in KINDS if kind in made}
+
+
+def run_of(metadata: dict[str, Any]) -> dict[str, Any] | None:
+    """The run that made a layer: what its file said, or what is known of a result of this window. None of other layers.
+
+    A result is described only when it is asked for: hashing the measured bins of a whole panel takes seconds.
+    """
+    from ..engine.run_record import describe
+
+    result = _RESULTS.get(metadata.get(RESULT_KEY, ""))
+    return metadata.get(RUN_KEY) or (None if result is None else describe(result))
+
+
+def run_metadata(run: dict[str, Any] | None) -> dict[str, Any]:
+    """What a layer's metadata tells of the run that made it: all of it, and a few lines for people."""
+    from ..engine.import_result import run_summary
+
+    return {RUN_KEY: run, SUMMARY_KEY: run_summary(run)} if run else {}
 
 
 def layer_name(gene: str, kind: str, number: int) -> str:
@@ -223,7 +277,7 @@ def _look(kind: str, gene: str, colormap: Any, limits: tuple[float, float]) -> d
         "contrast_limits": limits,
         "blending": "translucent",
         "interpolation2d": "nearest",
-        "metadata": {"s2sst_kind": kind},
+        "metadata": {KIND_KEY: kind},
     }
 
 

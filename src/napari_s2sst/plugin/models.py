@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ..engine.trained import Trained
     from .model_card import ModelCard
 
-KINDS = "Models (*.safetensors)"
+ENDING = ".safetensors"
+KINDS = f"Models (*{ENDING})"
 
 
 class Models(QObject):
@@ -40,16 +41,32 @@ class Models(QObject):
     def busy(self) -> bool:
         return self._background.busy
 
+    @property
+    def model(self) -> Trained | None:
+        """What would be saved: of the last run or file; before any, what imputed the shown map at once."""
+        shown = self.session.shown
+        return self.session.model or (None if shown is None else shown.result.trained)
+
     def ask_to_save(self) -> None:
-        genes = "-".join(self.session.model.genes[:2]) or "model"
-        path, _ = QFileDialog.getSaveFileName(self._window, "Save the model", f"{genes}.safetensors", KINDS)
+        model = self.model
+        if model is None:
+            return
+        genes = "-".join(model.genes[:2]) or "model"
+        path, _ = QFileDialog.getSaveFileName(self._window, "Save the model", f"{genes}{ENDING}", KINDS)
         if path:
             self.save(Path(path))
 
     def save(self, path: Path) -> None:
-        """The model of the last run, with all settings that it was made with."""
-        model = self.session.model
-        path = path if path.suffix else path.with_suffix(".safetensors")
+        """The model, with all settings that it was made with. A name without an ending gets ours, and replaces nothing:
+        the dialog has asked only about the name that was typed."""
+        model = self.model
+        if model is None:
+            return
+        if path.suffix != ENDING:
+            path = path.with_name(path.name + ENDING)
+            if path.exists():
+                self.failed.emit(f"{path} is there already. Choose that file to replace it, or another name.")
+                return
         self.session.busy = f"Writing {path.name} ..."
         self._background.start(lambda: tasks.write_model(path, model), lambda _: None)
 

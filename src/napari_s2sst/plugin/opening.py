@@ -18,8 +18,8 @@ from .session import Session
 class Opening(QObject):
     """One slide at a time; a newer one makes the one under way worthless."""
 
-    opening = Signal(object)
-    """A Path; what belongs to the slide before should end."""
+    leaving = Signal()
+    """Another slide was read and is about to be shown; what belongs to the one before should end."""
     opened = Signal(object)
     """A tasks.OpenedSlide; its layers are in the viewer."""
     failed = Signal(str)
@@ -46,7 +46,6 @@ class Opening(QObject):
     def open(self, path: str | Path) -> None:
         """A Xenium folder or a table of counts."""
         path = Path(path)
-        self.opening.emit(path)
         self.session.message = ""
         self.session.busy = f"Opening {path.name} ..."
         known = path in self.display.slides()
@@ -54,10 +53,10 @@ class Opening(QObject):
 
     def open_sample(self) -> None:
         """The simulated slide; writing it takes some seconds the first time."""
-        self.opening.emit(Path("sample"))
         self.session.message = ""
         self.session.busy = "Opening the simulated slide ..."
-        self._background.start(lambda: tasks.open_sample(self.display.slides()), self._opened)
+        known = self.display.slides()
+        self._background.start(lambda: tasks.open_sample(known), self._opened)
 
     def ask_for_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self._window, "Open a Xenium output folder")
@@ -87,7 +86,10 @@ class Opening(QObject):
             self.open(new[-1])
 
     def _opened(self, slide: tasks.OpenedSlide) -> None:
+        self.leaving.emit()
         self.session.open(slide.bundle)
-        self.display.show_slide(Path(slide.bundle.path), slide.layers)
-        self._seen = self.display.slides()
+        path = Path(slide.bundle.path)
+        self._seen.append(path)
+        self.display.show_slide(path, slide.layers)
         self.opened.emit(slide)
+        self.notice_soon()  # what was dropped meanwhile

@@ -125,9 +125,8 @@ def _page(*parts: QWidget, stretch: QWidget | None = None) -> QScrollArea:
     column.setContentsMargins(8, 8, 8, 8)
     column.setSpacing(7)
     for part in parts:
-        column.addWidget(part, 1 if part is stretch else 0)
-    if stretch is None:
-        column.addStretch(1)
+        column.addWidget(part, 100 if part is stretch else 0)
+    column.addStretch(1)  # all there is while the part that stretches is hidden
     scroll = QScrollArea()
     scroll.setWidgetResizable(True)
     scroll.setFrameShape(QFrame.Shape.NoFrame)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Shapes
+from napari.layers import Image, Shapes
 from qtpy.QtCore import QObject
 
 from ..engine.errors import S2SSTError
@@ -129,6 +129,7 @@ class Regions(QObject):
             (panel.selected, self._select), (panel.deleteRequested, self.delete), (panel.undoRequested, self.undo),
             (panel.importRequested, self.read), (panel.exportRequested, self.write),
             (self.viewer.layers.events.removed, self._layer_removed), (self.viewer.events.theme, self._follow_theme),
+            (self.viewer.layers.events.inserted, self._raise),
         )  # fmt: skip
 
     def _layer_events(self, layer: Shapes) -> tuple:
@@ -151,6 +152,12 @@ class Regions(QObject):
             for source, slot in self._layer_events(self.layer):
                 source.disconnect(slot)
         self.layer, self._shapes, self._holes = None, [], False
+
+    def _raise(self, event: Any) -> None:
+        """Outlines stay in sight when a map comes in above them."""
+        layers = self.viewer.layers
+        if self.layer is not None and isinstance(event.value, Image) and self.layer in layers:
+            layers.move(layers.index(self.layer), len(layers))
 
     def _layer_removed(self, event: Any) -> None:
         if self.layer is not None and event.value is self.layer:

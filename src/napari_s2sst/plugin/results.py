@@ -35,6 +35,8 @@ class Results(QObject):
         self._writing.idle.connect(self.idle)
         self._judging.failed.connect(self.failed)
         self._described: Entry | None = None
+        self.dialog: QDialog | None = None
+        """The export dialog while it is open."""
         panel.resultChosen.connect(self._chosen)
         panel.exportRequested.connect(self._ask_for_export)
         panel.compare.valueChanged.connect(self._compare)
@@ -86,20 +88,22 @@ class Results(QObject):
         self.comparison.end()
 
     def forget(self) -> None:
+        if self.dialog is not None:
+            self.dialog.reject()
         self.comparison.end()
         self._writing.abandon()
         self._judging.abandon()
 
     def export(self, folder: str | Path, choice: ExportChoice | None = None) -> None:
         """Write the files of the shown result, or of all of them, into a folder."""
-        session = self.session
-        if session.shown is None or session.bundle is None:
-            return
-        folder, choice = Path(folder), choice or ExportChoice()
-        entries = session.entries if choice.every_result else (session.shown,)
+        session, choice = self.session, choice or ExportChoice()
+        if session.shown is not None and session.bundle is not None:
+            self._write(Path(folder), choice, session.entries if choice.every_result else (session.shown,))
+
+    def _write(self, folder: Path, choice: ExportChoice, entries: tuple[Entry, ...]) -> None:
         results = list({id(entry.result): entry.result for entry in entries}.values())
-        slide = Path(session.bundle.path)
-        session.busy = "Writing ..."
+        slide = Path(self.session.bundle.path)
+        self.session.busy = "Writing ..."
         self.panel.setExported("Writing ...")
         self._writing.start(lambda: tasks.write_files(folder, results, choice, slide), self._written)
 
@@ -127,13 +131,15 @@ class Results(QObject):
         return of[id(self.session.shown.result)], list(of.values())
 
     def _ask_for_export(self) -> None:
+        """Of what is shown and known now: a run may end, and show its own, while the dialog is open."""
         from .export_dialog import ExportDialog
 
-        shown, every = self.items()
-        dialog = ExportDialog(shown, every, self._window)
-        if dialog.exec() == QDialog.DialogCode.Accepted:
-            choice = dialog.value()
-            self.export(choice.folder, choice)
+        entries, shown = self.session.entries, self.session.shown
+        self.dialog = ExportDialog(*self.items(), self._window)
+        if self.dialog.exec() == QDialog.DialogCode.Accepted:
+            choice = self.dialog.value()
+            self._write(choice.folder, choice, entries if choice.every_result else (shown,))
+        self.dialog = None
 
     def _written(self, paths: list[Path]) -> None:
         self.session.message = ""
@@ -158,6 +164,7 @@ class Results(QObject):
     def _compare(self, choice: Any) -> None:
         try:
             self.comparison.show(choice)
+            self.panel.compare.setValue(choice)  # going from one way to another ends the first, which says "off"
         except S2SSTError as error:
             self.panel.compare.setOff()
             self.failed.emit(str(error))

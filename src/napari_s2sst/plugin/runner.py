@@ -9,7 +9,7 @@ from qtpy.QtCore import QObject, Signal
 from ..engine.events import Event
 from ..engine.maps import SparseMap
 from .session import Queue, Session, State
-from .worker import Request, Run, RunWorker, job_of, run, sentence
+from .worker import Request, Run, RunWorker, run, sentence, sparse_of
 
 
 class Runner(QObject):
@@ -37,19 +37,29 @@ class Runner(QObject):
     def active(self) -> bool:
         return self._worker is not None
 
+    @property
+    def waits(self) -> bool:
+        """Another run of the row will begin."""
+        return bool(self._waiting)
+
     def start(self, *requests: Request) -> None:
-        """Raises SamplingError when the lattice does not fit the first map; nothing has changed then."""
+        """Nothing while a run is on. Raises SamplingError when the lattice does not fit the first map."""
+        if self._worker is not None:
+            return
         first, *self._waiting = requests
         self._total = len(requests)
-        self._begin(first)
+        try:
+            self._begin(first)
+        except Exception:
+            self._waiting.clear()
+            raise
 
     def stop(self) -> None:
         """End training and keep its weights; what waits is not begun."""
         if self._worker is not None and self.session.can_stop:
             self._waiting.clear()
             self._worker.stop()
-            if self.session.state is not State.SCORING:
-                self.session.state = State.STOPPING
+            self.session.state = State.STOPPING
 
     def toggle_pause(self) -> None:
         if self._worker is not None and self.session.can_pause:
@@ -68,7 +78,7 @@ class Runner(QObject):
             self.session.end()
 
     def _begin(self, request: Request) -> None:
-        sparse = job_of(request).sparse[0]
+        sparse = sparse_of(request)[0]
         self.request, self.sparse = request, sparse
         number = self._total - len(self._waiting)
         self.session.queue = Queue(number, self._total, sparse.gene) if self._total > 1 else None
@@ -106,7 +116,7 @@ class Runner(QObject):
         if self._worker is not None:
             self._worker = None
             self.session.end()
-            self._tell(sentence(error))
+            self._tell(self.sparse.gene, error)
             self._next()
 
     def _next(self) -> None:
@@ -117,13 +127,12 @@ class Runner(QObject):
                 self._begin(request)
             except Exception as error:
                 self.session.end()
-                self._tell(sentence(error))
+                self._tell(request.maps[0].gene, error)
         if self._worker is None:
             self.session.queue = None
 
-    def _tell(self, problem: str) -> None:
-        queue = self.session.queue
-        self.failed.emit(problem if queue is None else f"{queue.gene}: {problem}")
+    def _tell(self, gene: str, error: Exception) -> None:
+        self.failed.emit(f"{gene}: {sentence(error)}" if self._total > 1 else sentence(error))
 
     def _paused(self) -> None:
         if self._worker is None:

@@ -61,9 +61,18 @@ class Running(QObject):
         else:
             counting.all(lambda counted: begin(counted.maps) if self._still(counted) else None)
 
+    def abandon(self) -> None:
+        """End a row of runs and forget it, with what it has shown."""
+        self.runner.abandon()
+        self.display.end_preview()
+        self.panels.clear_run()
+        self._show_queue()
+
     def _still(self, counted: Counted) -> bool:
         """Whether these are what is chosen, and nothing else was begun meanwhile."""
-        return tuple(each.gene for each in counted.maps) == self.session.genes and not self.session.running
+        session = self.session
+        same = tuple(each.gene for each in counted.maps) == session.genes
+        return same and not session.outdated and not session.running
 
     def _requests(
         self, maps: tuple, regions: tuple[Region, ...], start: Trained | None, trains: bool, edited: bool
@@ -113,19 +122,20 @@ class Running(QObject):
         session.take(result, self.display.run_number)
         self.display.show_result(session.shown)
         self.finished.emit()
-        queue = session.queue
-        if queue is None or queue.number == queue.total:
+        if not self.runner.waits:
             self.panels.show_page("Results")
         self._show_queue(done=True)
 
     def _failed(self, message: str) -> None:
         self.panels.run.setBusy("")
+        self._show_queue(done=True)
         self.display.end_preview()
         self.failed.emit(message)
 
     def _show_queue(self, *, done: bool = False) -> None:
+        """A row that was stopped is not shown any more."""
         queue = self.session.queue
-        if queue is None:
+        if queue is None or (done and not self.runner.waits and queue.number < queue.total):
             self.panels.run.setQueue(0, 1, "")
         else:
             self.panels.run.setQueue(queue.number - (not done), queue.total, queue.gene)

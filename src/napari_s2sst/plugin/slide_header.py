@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
-NOTHING_OPEN = "Open a Xenium folder, or drop one on the window."
+NOTHING_OPEN = "Open a slide, or drop its folder here."
 
 
 class SlideHeader(QWidget):

@@ -160,7 +160,7 @@ def _network(trained: Trained) -> Any:
 
 def find_devices() -> list[tuple[str, str]]:
     """(name, label), best first. Imports torch and whatever a run needs, which takes seconds: before Train, not at it."""
-    from ..engine import baselines, imputation, metrics, training  # noqa: F401
+    from ..engine import run, run_files, training  # noqa: F401
     from ..engine.device import devices
 
     return devices()

@@ -87,7 +87,7 @@ class ImputationWidget(DockedWidget):
         panels.header.openRequested.connect(self.opening.ask_for_folder)
         panels.header.openFileRequested.connect(self.opening.ask_for_file)
         panels.header.sampleRequested.connect(self.opening.open_sample)
-        self.opening.opening.connect(self._leave_slide)
+        self.opening.leaving.connect(self._leave_slide)
         self.opening.opened.connect(self._slide_opened)
         panels.genes.valueChanged.connect(self.choose_genes)
         panels.genes.unknownTyped.connect(self.choose_gene)
@@ -108,6 +108,8 @@ class ImputationWidget(DockedWidget):
         panels.training.saveModelRequested.connect(self.models.ask_to_save)
         panels.training.loadModelRequested.connect(self.models.ask_to_load)
         self.models.chosen.connect(self._use_model)
+        self.runner.began.connect(self.at_once.rest)
+        self.runner.failed.connect(self.at_once.go_on)
         self.running.finished.connect(self.results.show)
         panels.run.trainRequested.connect(self.train)
         panels.run.pauseToggled.connect(self.runner.toggle_pause)
@@ -131,7 +133,7 @@ class ImputationWidget(DockedWidget):
     # ---- slide and gene
 
     def open_slide(self, path: str | Path) -> None:
-        """Open a slide in the background; a run on another slide is ended first, without its result."""
+        """Open a slide in the background; when that is done a run on the one before is ended, without its result."""
         self.opening.open(path)
 
     def choose_gene(self, gene: str) -> None:
@@ -150,10 +152,10 @@ class ImputationWidget(DockedWidget):
             self.counting.now()
 
     def _leave_slide(self) -> None:
-        self.runner.abandon()
-        self.at_once.abandon()
+        self.running.abandon()
+        for part in (self.at_once, self.counting, self.structure):
+            part.abandon()
         self.results.leave()
-        self.display.end_preview()
 
     def _slide_opened(self, opened: tasks.OpenedSlide) -> None:
         bundle, panels, session = opened.bundle, self.panels, self.session
@@ -245,7 +247,7 @@ class ImputationWidget(DockedWidget):
         if trains:
             self.panels.training.setValue(self.session.model.config)
             self.panels.training.setStartFrom("last")
-            self.session.training = self.panels.training.value()
+            self._settings_changed(self.panels.training.value())
         elif self.session.can_train:
             self._start_run(self.session.model, trains=False)
 
@@ -270,7 +272,8 @@ class ImputationWidget(DockedWidget):
         """In the dock, where it stays, and as napari shows messages. What was chosen last and worked is shown again."""
         session = self.session
         session.message = text
-        if session.gene_map is not None and not session.running and session.gene != session.gene_map.gene:
+        idle = not session.running and not self.counting.busy
+        if idle and session.gene_map is not None and session.gene != session.gene_map.gene:
             session.gene = session.gene_map.gene
             session.genes = (session.gene,)
             self.panels.genes.setValue(session.genes)

@@ -11,21 +11,21 @@ import logging
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import GeneratorWorker
 
 from ..engine.config import RunConfig
 from ..engine.errors import S2SSTError, TrainingError
 from ..engine.events import Command, Event, Previewed, last_command
-from ..engine.maps import GeneMap
+from ..engine.maps import GeneMap, SparseMap
 from ..engine.region import Region
-from ..engine.run import Job, Result, complete
 from ..engine.sampling import refine, sample
 from .session import Mode
 
 if TYPE_CHECKING:
     from ..engine.metrics import Scores
+    from ..engine.run import Job, Result
     from ..engine.trained import Trained
 
 PREVIEW_EVERY_S = 2.0
@@ -83,15 +83,20 @@ def sentence(error: BaseException) -> str:
     return f"Something went wrong that should not ({type(error).__name__}: {text}). The log has the details."
 
 
-def job_of(request: Request) -> Job:
-    """The measured bins and, in Check mode, the truth on the same grid. Raises SamplingError."""
+def sparse_of(request: Request) -> tuple[SparseMap, ...]:
+    """The measured bins of every gene. Raises SamplingError."""
     choice, maps = request.config.sampling, request.maps
     if request.mode is Mode.FILL_IN:
-        sparse = tuple(refine(each, choice.stride) for each in maps)
-        truth = (None,) * len(maps)
-    else:
-        sparse = tuple(sample(each, choice.stride, choice.phase) for each in maps)
-        truth = maps
+        return tuple(refine(each, choice.stride) for each in maps)
+    return tuple(sample(each, choice.stride, choice.phase) for each in maps)
+
+
+def job_of(request: Request) -> Job:
+    """The measured bins and, in Check mode, the truth on the same grid. Raises SamplingError."""
+    from ..engine.run import Job
+
+    sparse, maps = sparse_of(request), request.maps
+    truth = (None,) * len(maps) if request.mode is Mode.FILL_IN else maps
     return Job(
         request.config, sparse, truth, request.regions, request.slide.name, 0.0, request.start, request.edited_tissue
     )
@@ -135,6 +140,8 @@ def _training(request: Request, job: Job) -> Generator[Told, Command | None, Tra
 
 def _completing(job: Job, trained: Trained) -> Generator[Told, Command | None, Result]:
     """Impute and score one gene after the other; a STOP keeps those that are done."""
+    from ..engine.run import Result, complete
+
     parts: list[Result] = []
     for number, (sparse, truth) in enumerate(zip(job.sparse, job.truth, strict=True), start=1):
         of = f" ({number} of {len(job.sparse)})" if len(job.sparse) > 1 else ""
@@ -154,7 +161,8 @@ def _completing(job: Job, trained: Trained) -> Generator[Told, Command | None, R
     )
 
 
-Run = Callable[[Request], Generator[Told, Command | None, Result]]
+Run = Callable[[Request], Generator[Told, Command | None, Any]]
+"""Returns a Result."""
 
 
 class RunWorker(GeneratorWorker):

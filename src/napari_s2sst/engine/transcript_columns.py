@@ -1,0 +1,83 @@
+"""Read a transcript table's header and check it: the columns it must have, each once, and their types."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .errors import BundleError
+
+NEEDED = ("feature_name", "x_location", "y_location")
+LONGEST_HEADER = 1 << 20
+"""Characters; a longer first line is no header, and may have no end."""
+_SAID = {"names": "text is needed", "numbers": "numbers are needed", "answers": "true and false are needed"}
+_KINDS = {
+    "feature_name": "names", "codeword_category": "names", "x_location": "numbers", "y_location": "numbers",
+    "qv": "numbers", "is_gene": "answers",
+}  # fmt: skip
+
+
+def read_header(path: Path) -> list[tuple[str, pa.DataType | None]]:
+    """(name, type) of each column; a CSV tells no types. Raises :class:`BundleError`."""
+    try:
+        if path.suffix == ".parquet":
+            schema = pq.read_schema(path)
+            return list(zip(schema.names, schema.types, strict=True))
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as lines:
+            first = lines.readline(LONGEST_HEADER)
+        return [(name, None) for name in next(csv.reader([first]), ())]
+    except (OSError, EOFError, ValueError, zlib.error, pa.ArrowException, csv.Error) as error:
+        raise unreadable(path, error) from None
+
+
+def check_header(path: Path, header: list[tuple[str, pa.DataType | None]]) -> None:
+    """Raises :class:`BundleError` when a column that is read is missing, there twice, or of a type that it can't be."""
+    names = [name for name, _ in header]
+    missing = [name for name in NEEDED if name not in names]
+    if missing:
+        some = ", ".join(names[:30])[:500] or "nothing"
+        raise BundleError(
+            f"{path} has no column {' nor '.join(missing)}; it has {some}. "
+            "Choose a folder with the transcript table as the instrument wrote it."
+        )
+    for name, kind in header:
+        if name not in _KINDS:
+            continue
+        if names.count(name) > 1:
+            raise BundleError(
+                f"{path} has {names.count(name)} columns {name}; one is needed. Copy it from the instrument again."
+            )
+        if kind is not None and not _fits(kind, _KINDS[name]):
+            raise BundleError(
+                f"The column {name} of {path} holds {kind}; {_SAID[_KINDS[name]]}. Copy it from the instrument again."
+            )
+
+
+def unreadable(path: Path, error: Exception) -> BundleError:
+    """The error for a table that breaks off, or is none."""
+    reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+    return BundleError(f"{path} can't be read as a transcript table ({reason}). Copy it from the instrument again.")
+
+
+def _fits(kind: pa.DataType, wanted: str) -> bool:
+    types = pa.types
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+        if wanted == "numbers":
+            return False
+    is_text = any(
+        test(kind)
+        for test in (types.is_string, types.is_large_string, types.is_string_view, types.is_binary, types.is_large_binary)
+    ) or str(kind) == "binary_view"  # fmt: skip
+    is_number = types.is_floating(kind) or types.is_integer(kind) or types.is_decimal(kind)
+    return {
+        "names": is_text,
+        "numbers": is_number,
+        "answers": is_text or types.is_boolean(kind) or types.is_integer(kind),
+    }[wanted]
