@@ -24,7 +24,7 @@ from napari_s2sst.engine.device import CORES, choose_device, label, resolve_prec
 from napari_s2sst.engine.network import CDCIN, parameters
 from napari_s2sst.engine.objective import Objective
 from napari_s2sst.engine.patches import SlidePatches, patch_side
-from napari_s2sst.engine.training import _Run
+from napari_s2sst.engine.training_run import TrainingRun
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def measure(preset: str, arguments: argparse.Namespace) -> dict:
     rng = np.random.default_rng(0)
     truth = GeneMap(values=rng.poisson(rng.gamma(2.0, 1.0, (182, 513))).astype(np.float32), gene="noise", bin_um=20.0)
     sparse = sample(truth, stride=2)
-    run, plain = _Run([sparse], config, None), Plain(config, sparse)
+    run, plain = TrainingRun([sparse], config), Plain(config, sparse)
     ratios, plain_s, ours_s = [], [], []
     threads = torch.get_num_threads()
     with run.shards:
@@ -71,7 +71,7 @@ def measure(preset: str, arguments: argparse.Namespace) -> dict:
                 ratios.append(took_plain / took_ours)
     torch.set_num_threads(threads)
     return {
-        "preset": preset, "parameters": parameters(run.network), "device": label(run.device), "threads": CORES,
+        "preset": preset, "parameters": parameters(run.learner.network), "device": label(run.device), "threads": CORES,
         "precision": resolve_precision(run.device, config.training.precision),
         "plain_per_s": arguments.steps / statistics.median(plain_s), "ours_per_s": arguments.steps / statistics.median(ours_s),
         "ratio": statistics.median(ratios), "least": min(ratios), "most": max(ratios),

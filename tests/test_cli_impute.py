@@ -8,6 +8,9 @@ import sys
 import anndata
 import numpy as np
 import pytest
+import torch
+
+from napari_s2sst import load_model
 
 
 def s2sst(*arguments):
@@ -37,6 +40,8 @@ def run(out) -> dict:
         (["--tissue", "nowhere.npy"], ["nowhere.npy"]),
         (["--model", "nowhere.safetensors"], ["nowhere.safetensors"]),
         (["--model", "some.safetensors", "--steps", "3"], ["--model", "--steps"]),
+        (["--model", "some.safetensors", "--resume"], ["--model", "--resume"]),
+        (["--checkpoint-every", "-1"], ["--checkpoint-every"]),
         (["--hest", "some.h5ad"], ["--hest", "only one"]),
     ],
     ids=lambda value: " ".join(value),
@@ -74,8 +79,9 @@ def test_a_model_imputes_as_it_is_in_the_given_tissue(cube, tmp_path):
     done = s2sst(*second)
     assert done.returncode == 0, done.stderr
     assert anndata.read_h5ad(tmp_path / "b" / "imputed.h5ad").n_obs == tissue.sum()
-    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "ab"]
-    assert weights[0] == weights[1]
+    before, after = (load_model(tmp_path / name / "model.safetensors") for name in "ab")
+    assert all(torch.equal(weight, after.weights[name]) for name, weight in before.weights.items())
+    assert (before.steps, before.config, before.losses) == (after.steps, after.config, after.losses)
 
 
 @pytest.mark.parametrize("array", [np.zeros((4, 4), bool), np.zeros((48, 44))], ids=["another grid", "no booleans"])

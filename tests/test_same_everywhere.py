@@ -42,7 +42,7 @@ def test_the_windows_worker_gives_the_weights_and_map_of_python(by_python, sampl
 
     gene_map = open_xenium(sample_slide).gene_map(GENE, bin_um=20.0)
     config = RunConfig.preset("fast", steps=STEPS, seed=SEED, device="cpu")
-    worker = RunWorker(Request(gene_map, config, Mode.CHECK, sample_slide))
+    worker = RunWorker(Request((gene_map,), config, Mode.CHECK, sample_slide))
     with qtbot.waitSignal(worker.returned, timeout=120_000) as returned:
         worker.start()
     trained, imputed = by_python

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .engine.config import PRESETS, GridConfig, RunConfig, SamplingConfig, TrainingConfig
-from .engine.errors import ConfigError
+from .engine.errors import ConfigError, S2SSTError
 
 if TYPE_CHECKING:
     import numpy as np
+    from rich.console import Console
 
     from .engine.run import Job
     from .engine.trained import Trained
@@ -86,6 +87,15 @@ def impute(
     images: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help=_help(TrainingConfig, "images"), show_default=False)
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on from DIR/checkpoint.safetensors, which a run that was ended leaves, if any."
+        ),
+    ] = False,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How often that file is written anew.")
+    ] = 30.0,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -98,8 +108,9 @@ def impute(
 ) -> None:
     """Train on one slide's measured bins, impute the others, and score them against the classical methods.
 
-    Ctrl-C while training stops it, keeps what was learnt, writes the results and ends with status 130;
-    pressed twice, it ends at once and nothing is written.
+    Ctrl-C while training stops it, keeps what was learnt, writes the results and ends with status 130; pressed twice, it
+    ends at once and nothing is written. SIGTERM (status 143) and a closed terminal (129) do the same, but leave the
+    checkpoint, from which the same command with --resume goes on to the end, as after a crash.
     """
     config = _run_config(locals())
     from .cli import choose_genes, open_slide
@@ -113,7 +124,7 @@ def impute(
     job = prepare(slide, genes, config, regions, fill_in=fill_in, tissue=_read_tissue(tissue))
     if model is not None:
         job = replace(job, start=_read_model(model, job.config, genes))
-    raise typer.Exit(_run(slide.name, job, out, context.obj, stop_at))
+    raise typer.Exit(_run(slide.name, job, out, context.obj, stop_at, resume=resume, every_s=checkpoint_every))
 
 
 def _run_config(options: dict[str, Any]) -> RunConfig:
@@ -128,10 +139,10 @@ def _run_config(options: dict[str, Any]) -> RunConfig:
         raise ConfigError(
             "--stop-at N says where a training of --steps M ends early, so it needs --steps of N or more."
         )
-    trains = ("seconds", "steps", "stop_at", "settings", "images")
+    trains = ("seconds", "steps", "stop_at", "settings", "images", "resume")
     if options["model"] is not None and any(options[name] for name in trains):
         raise ConfigError(
-            "--model imputes with a model as it is, so it takes no --steps, --seconds, --images or --set."
+            "--model imputes with a model as it is, so it takes no --steps, --seconds, --images, --resume or --set."
         )
     others = read_settings(options["settings"] or ())
     config = RunConfig.preset(options["preset"], **{name: options[name] for name in OPTIONS}, **others)
@@ -196,7 +207,7 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _run(name: str, job: Job, out: Path, command: str, stop_at: int | None = None) -> int:
+def _run(name: str, job: Job, out: Path, command: str, stop_at: int | None, *, resume: bool, every_s: float) -> int:
     """Train, impute, write and tell; returns the exit status."""
     from rich.console import Console
 
@@ -205,40 +216,77 @@ def _run(name: str, job: Job, out: Path, command: str, stop_at: int | None = Non
     from .engine.run import complete, write_result
     from .engine.stopping import stopping_at
     from .engine.training import train
-    from .terminal import Interrupt, follow, imputing, say, show_scores
+    from .engine.training_state import CHECKPOINT_NAME, remove_checkpoint
+    from .terminal import UNREAD, Interrupt, follow, imputing, say, show_scores
 
     choose_device(job.config.device)
     was_there = out.exists()
     folder = check_output_folder(out)
+    checkpoint = folder / CHECKPOINT_NAME
 
     notes, results = Console(stderr=True), Console()
     first = job.sparse[0]
     say(notes, f"{name}: {first.shape[0]} x {first.shape[1]} bins of {first.bin_um:g} um, "
                f"{int(first.measured.sum()):,} of {int(first.tissue.sum()):,} tissue bins measured")  # fmt: skip
-    if any(folder.iterdir()):
+    if any(path.name != CHECKPOINT_NAME for path in folder.iterdir()):
         say(notes, f"{folder} has files already; those of the same name are replaced, the others stay.")
-    try:
-        with Interrupt(notes) as interrupt:
+    with Interrupt(notes) as interrupt:
+        try:
             if job.start is None:
-                events = train(list(job.sparse), job.config)
+                _say_checkpoint(notes, checkpoint, resume=resume)
+                events = train(
+                    list(job.sparse), job.config, checkpoint=checkpoint, resume=resume, checkpoint_every_s=every_s
+                )
                 trained = follow(events if stop_at is None else stopping_at(stop_at, events), notes, interrupt)
             else:
                 trained = job.start
-    except BaseException:
-        if not was_there:
-            with contextlib.suppress(OSError):  # not empty: somebody else uses it
-                folder.rmdir()
-        raise
-    result = complete(job, trained, imputing(notes, len(job.sparse)))
-    paths = write_result(folder, result, command=command)
+        except BaseException:
+            if not was_there:
+                with contextlib.suppress(OSError):  # not empty: there is a checkpoint, or somebody else uses it
+                    folder.rmdir()
+            raise
+    try:
+        result = complete(job, trained, imputing(notes, len(job.sparse)))
+        paths = write_result(folder, result, command=command)
+    except S2SSTError as error:
+        if job.start is not None or not checkpoint.is_file():
+            raise
+        kept = f"The training is kept in {checkpoint}; the same command with --resume goes on from there."
+        raise type(error)(f"{error} {kept}") from error
+    if job.start is None and (interrupt.was_wished or not interrupt.pressed):
+        remove_checkpoint(checkpoint)
 
-    if result.scores:
-        show_scores(results, result.scores)
-    else:
-        say(results, "Every bin was measured, so nothing is known of the bins between and there are no scores.")
+    with contextlib.suppress(*UNREAD):
+        if result.scores:
+            show_scores(results, result.scores)
+        else:
+            say(results, "Every bin was measured, so nothing is known of the bins between and there are no scores.")
     say(results, f"Results are in {folder}:")
     shown = [path.name for path in paths]
     for name in shown if len(shown) <= 20 else [*shown[:10], f"... and {len(shown) - 14} more", *shown[-4:]]:
         say(results, f"  {name}")
     say(results, f"The picture: {next(path for path in paths if path.suffix == '.png')}")
-    return INTERRUPTED if interrupt.pressed else 0
+    if checkpoint.is_file() and job.start is None:
+        say(
+            notes, f"The training was stopped before its end; the same command with --resume goes on from {checkpoint}."
+        )
+    return interrupt.status
+
+
+def _say_checkpoint(console: Console, path: Path, *, resume: bool) -> None:
+    """Whether there is a training to go on from, and what becomes of it."""
+    from .engine.errors import CheckpointError
+    from .engine.training_state import unfinished
+    from .terminal import say
+
+    if resume:
+        if not path.is_file():
+            say(console, f"There is no checkpoint at {path}, so the training begins with its first step.")
+        return
+    with contextlib.suppress(CheckpointError):  # what can't be read is of no use to anybody
+        if left := unfinished(path):
+            of = "" if left.steps is None else f" of {left.steps:,}"
+            where = (
+                f"{path} holds a training on {', '.join(left.genes[:5])} that was ended after step {left.step:,}{of}"
+            )
+            say(console, f"{where}. It is not used, and will be replaced; stop now and add --resume to go on from it.")

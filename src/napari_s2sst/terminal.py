@@ -5,7 +5,9 @@ On a real terminal the progress is live; into a file or a pipe go a few plain li
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -19,12 +21,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .engine.events import Command, Finished, Started, Stepped, Validated
+from .engine.events import Command, Finished, Recovered, Started, Stepped, Unsaved, Validated
 
 if TYPE_CHECKING:
     from .engine.metrics import Scores
     from .engine.trained import Trained
 
+HANGUP: int | None = getattr(signal, "SIGHUP", None)
+"""What a closed terminal sends; Windows has none."""
+UNREAD = (OSError, SystemExit)
+"""What printing raises, rich's way of saying so among it, when the terminal or the reader of a pipe is gone."""
 PLAIN_EVERY_S = 10.0
 """Between two lines of progress where the output is not a terminal."""
 MAX_TABLES = 12
@@ -39,28 +45,63 @@ SCORE_COLUMNS = {
 
 
 class Interrupt:
-    """Ctrl-C inside this context: the first press is remembered, the second ends the program."""
+    """Ctrl-C, SIGTERM or a closed terminal inside this context: the first is remembered, the next ends the program.
+
+    A closed terminal is told of more than once, by the system and by shells, so that never ends the program.
+    """
 
     def __init__(self, console: Console) -> None:
-        self.pressed = False
+        self.signal: int | None = None  # the first one
         self._console = console
+        self._before: dict[int, Any] = {}
+        self._terminals: list[int] = []
+
+    @property
+    def pressed(self) -> bool:
+        return self.signal is not None
+
+    @property
+    def status(self) -> int:
+        """As shells report it: 130 after Ctrl-C, 143 after SIGTERM, 129 after a closed terminal, else 0."""
+        return 0 if self.signal is None else 128 + self.signal
+
+    @property
+    def was_wished(self) -> bool:
+        """Ctrl-C is somebody who has enough of it; the others end what is still wanted."""
+        return self.signal == signal.SIGINT
 
     def __enter__(self) -> Interrupt:
-        self._before = signal.signal(signal.SIGINT, self._on_press)
+        self._terminals = [stream for stream in (1, 2) if os.isatty(stream)]
+        for number in (signal.SIGINT, signal.SIGTERM, HANGUP):
+            if number is not None and (number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN):
+                self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            if number != self.signal or number != HANGUP:
+                signal.signal(number, before)
 
-    def _on_press(self, number: int, frame: FrameType | None) -> None:
-        self.pressed = True
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        say(self._console, "Stopping: what was learnt is kept and written. Ctrl-C again ends at once, writing nothing.")
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if number == HANGUP:
+            signal.signal(number, signal.SIG_IGN)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in self._terminals:  # writing to a terminal that is gone is an error
+                os.dup2(nowhere, stream)
+        again = "Ctrl-C again" if self.was_wished else "The same again"
+        say(self._console, f"Stopping: what was learnt is kept and written. {again} ends at once, writing nothing.")
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """One line as it stands: paths and gene names are never wrapped, coloured or read as markup."""
-    console.print(Text(text, style=style), soft_wrap=True, highlight=False)
+    """One line as it stands: paths and gene names are never wrapped, coloured or read as markup.
+
+    Where nobody reads it any more, nothing happens.
+    """
+    with contextlib.suppress(*UNREAD):
+        console.print(Text(text, style=style), soft_wrap=True, highlight=False)
 
 
 def follow(events: Generator[Any, Command | None, Trained], console: Console, interrupt: Interrupt) -> Trained:
@@ -70,7 +111,8 @@ def follow(events: Generator[Any, Command | None, Trained], console: Console, in
         try:
             event = next(events)
             while True:
-                progress.show(event)
+                with contextlib.suppress(*UNREAD):
+                    progress.show(event)
                 event = events.send(Command.STOP if interrupt.pressed else None)
         except StopIteration as end:
             return end.value
@@ -97,15 +139,19 @@ class _Progress(ABC):
                 self.best = min(event.classical.items(), key=lambda item: item[1], default=None)
                 genes = f"{len(event.genes)} gene{'s' if len(event.genes) > 1 else ''}"
                 say(self.console, f"Training on {event.device}: {genes}, {event.parameters:,} weights")
+                if event.step:
+                    say(self.console, f"Going on after step {event.step:,}")
             case Validated():
                 if self.validated is None or event.held_out_mae < self.validated.held_out_mae:
                     self.validated = event  # the weights that did best are the ones that are kept
             case Stepped():
                 self.stepped = event
                 self.draw()
+            case Recovered(what=problem) | Unsaved(why=problem):
+                say(self.console, problem)
             case Finished():
                 steps = "1 step" if event.step == 1 else f"{event.step:,} steps"
-                stopped = ", stopped early" if event.stopped else ""
+                stopped = f", stopped early{event.reason and ': '}{event.reason}" if event.stopped else ""
                 say(self.console, f"Trained {steps} in {clock(event.seconds)}{stopped}{self.against()}")
 
     @abstractmethod

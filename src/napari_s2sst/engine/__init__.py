@@ -64,7 +64,14 @@ validation      held-out bins: how good, against the classical methods, and how 
 objective       a batch of patches -> the terms of the loss
 schedule        how long, at which rate, which weights
 starting        what a training begins with: its stride, its first weights
+learner         a network, its optimiser and the running mean of its weights
+best_weights    those that did best on held-out bins
+recovery        a loss that explodes -> the last good weights, at half the rate
+memory          a step's batch, in as few parts as the memory holds
 provenance      what decided a run's numbers: measured bins, versions
+training_state  an unfinished training <-> one file, from which it goes on bit for bit
+keeping         a training <-> its checkpoint
+training_run    one training: its steps, what is told and kept of them, and how it goes on after a mishap
 training        the training, as a generator of events
 model_card      what a model is, and what differs on another slide
 pretraining     the weights that come with the program, from simulated maps

@@ -115,6 +115,9 @@ class TrainingConfig(_Part):
     """Divide a map's errors by how badly its measured bins tell each other, so that weak genes count as much as strong ones."""
     held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Share of measured bins never used as a target, to see how well the network does and to choose what it is mixed with."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Validations in a row, of twelve in all, that found no better weights, after which training ends; 0 never ends it early.
+    The best weights are kept anyway, but under a falling rate they are often the last ones, so this may cost accuracy."""
     average: Decay = 0.0
     """Decay of a running mean of the weights; 0 uses the last ones."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"

@@ -37,6 +37,8 @@ class Started:
     """Measured bins of all genes that training never sees as a target."""
     classical: dict[str, float] = field(default_factory=dict)
     """Method -> mean absolute error on those held-out bins, in the normalised space."""
+    step: int = 0
+    """Steps taken before, where the training goes on from a checkpoint; what was validated till then is told again."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,27 @@ class Finished:
     step: int
     seconds: float
     stopped: bool
-    """True when ended by :attr:`Command.STOP` before its last step."""
+    """True when ended before its last step, by :attr:`Command.STOP` or for a reason of its own."""
+    reason: str = ""
+    """That reason of its own."""
 
 
-Event = Started | Stepped | Validated | Previewed | Finished
+@dataclass(frozen=True)
+class Recovered:
+    """Something went wrong, and the training found a way on, or to its end with what is good."""
+
+    step: int
+    what: str
+    """What went wrong and what was done, as sentences for the user."""
+
+
+@dataclass(frozen=True)
+class Unsaved:
+    """The checkpoint can't be written at present; the training goes on, and tries again. Told once, until one was written."""
+
+    step: int
+    why: str
+    """As a sentence for the user."""
+
+
+Event = Started | Stepped | Validated | Previewed | Finished | Recovered | Unsaved

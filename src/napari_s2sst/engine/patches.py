@@ -75,7 +75,8 @@ class SlidePatches:
         self._starts, self._widths = np.concatenate(starts), np.concatenate(widths)
         self._maps = np.repeat(np.arange(len(starts)), [len(part) for part in starts])
         self._rows, self._columns = (torch.from_numpy(part).to(device) for part in _symmetries(side))
-        self._queue = np.empty(0, np.int64)
+        self.queue = np.empty(0, np.int64)
+        """Shuffled positions that are still to come; with the random generator's state, all that a draw depends on."""
 
     def steps_per_epoch(self, batch: int) -> int:
         """Steps that see every patch position once."""
@@ -83,9 +84,9 @@ class SlidePatches:
 
     def draw(self, batch: int) -> Patches:
         """The next patches of the shuffled positions, each in one of the square's eight symmetries."""
-        while len(self._queue) < batch:
-            self._queue = np.concatenate([self._queue, self._rng.permutation(len(self._starts))])
-        chosen, self._queue = self._queue[:batch], self._queue[batch:]
+        while len(self.queue) < batch:
+            self.queue = np.concatenate([self.queue, self._rng.permutation(len(self._starts))])
+        chosen, self.queue = self.queue[:batch], self.queue[batch:]
         symmetry = torch.from_numpy(self._rng.integers(8, size=batch)).to(self._device)
         start, width = (
             torch.from_numpy(part[chosen]).to(self._device)[:, None, None] for part in (self._starts, self._widths)

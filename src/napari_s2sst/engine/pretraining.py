@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 from .config import RunConfig
 from .device import arithmetic, choose_device, label
 from .difficulty import difficulty
+from .learner import MAX_GRADIENT
 from .losses import cascade_loss
 from .map_loss import map_loss
 from .maps import Normalisation
@@ -30,7 +31,6 @@ from .patches import VALUE_SCALE
 from .schedule import cosine, running_mean
 from .shards import Shards, one_thread, set_gradients
 from .trained import Trained
-from .training import MAX_GRADIENT
 
 GLASS = 0.3
 """Share of simulated patches that a tissue border runs through."""

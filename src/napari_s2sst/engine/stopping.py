@@ -11,7 +11,7 @@ from collections.abc import Generator
 from typing import Any
 
 from .errors import TrainingError
-from .events import Command, Event, Previewed, Stepped, Validated, last_command
+from .events import Command, Event, Previewed, Started, Stepped, Validated, last_command
 
 FIRST_STEPS = 40
 """So early nothing is known of the speed: every step is watched."""
@@ -33,8 +33,8 @@ def stopping_at(steps: int, training: Generator[Event, Command | None, Any]) -> 
             match event:
                 case Stepped(step=step, steps_per_second=rate):
                     pass
-                case Previewed(step=step) | Validated(step=step):
-                    pass
+                case Started(step=seen) | Previewed(step=seen) | Validated(step=seen):
+                    step = max(step, seen)  # a training that goes on tells old validations again
             if not asked:
                 told = last_command(told, (yield event))
             event = training.send(_reply(step, steps, rate, told))

@@ -1,0 +1,220 @@
+"""An unfinished training <-> one safetensors file, from which it goes on as if it had never been ended.
+
+The file holds numbers (weights, optimiser moments, running mean, best and last good weights) and JSON (settings, random
+state, where it stands, the rows of losses); nothing in it is ever executed. What it is for is told by hashes of the
+measured bins and of the first weights, the settings and the version of the program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from .config import RunConfig
+from .errors import CheckpointError, S2SSTError
+from .maps import SparseMap
+from .provenance import sparse_hash, versions
+from .trained import Trained
+from .writing import written_whole
+
+FORMAT = "napari-s2sst training 1"
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+"""In the folder of a run's results, until those are written."""
+
+ELSEWHERE = ("device", "precision")
+"""Settings that may change from one part of a training to the next, so that it can go on on another machine."""
+
+_ROWS = "rows as JSON"
+"""They grow with the time, and a safetensors file's header may not, so they travel as bytes."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What a checkpoint is of, for a person to decide whether to go on from it."""
+
+    path: Path
+    genes: tuple[str, ...]
+    config: RunConfig
+    """With its stride; ``start_from`` names the first weights, which are not needed any more."""
+    input_sha256: str
+    """Of the measured bins, as :func:`.sparse_hash` makes it."""
+    step: int
+    steps: int | None
+    """In all; None while a time limit has not become a number of steps."""
+    seconds: float
+    """Spent so far."""
+    device: str
+    saved_at: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """All of a checkpoint."""
+
+    path: Path
+    identity: Mapping[str, Any]
+    state: Mapping[str, Any]
+    rows: list[dict[str, Any]]
+    tensors: Mapping[str, Tensor]
+
+    def group(self, name: str) -> dict[str, Tensor]:
+        """The tensors that were saved under ``name.``, without it."""
+        start = f"{name}."
+        return {key.removeprefix(start): each for key, each in self.tensors.items() if key.startswith(start)}
+
+
+def identity(maps: Sequence[SparseMap], config: RunConfig, first: Trained | None) -> dict[str, Any]:
+    """What a checkpoint must share with a training that goes on from it; plain values for JSON."""
+    return {
+        "genes": [sparse.gene for sparse in maps],
+        "input_sha256": sparse_hash(maps),
+        "first_sha256": None if first is None else _hash(first.weights),
+        "config": config.model_dump(mode="json"),
+        "program": versions()["napari-s2sst"],
+    }
+
+
+def save_state(
+    path: Path,
+    identity: Mapping[str, Any],
+    state: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    groups: Mapping[str, Mapping[str, Tensor]],
+) -> None:
+    """Write a checkpoint; the one before it is replaced only once the new one is whole and on the disk.
+
+    A folder that was removed is made again, one that lay deeper is not. Raises :class:`ExportError`.
+    """
+    tensors = {f"{group}.{name}": each for group, parts in groups.items() for name, each in parts.items()}
+    tensors = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
+    tensors[_ROWS] = torch.frombuffer(bytearray(json.dumps(list(rows)).encode()), dtype=torch.uint8)
+    told = {
+        "format": FORMAT,
+        "identity": json.dumps(identity),
+        "state": json.dumps(state),
+        "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+    with written_whole(path) as beside, beside.open("wb") as file:
+        file.write(save(tensors, told))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load_state(path: Path) -> Saved:
+    """Read what :func:`save_state` wrote. Raises :class:`CheckpointError`."""
+    told, tensors = _read(path, with_tensors=True)
+    try:
+        rows = json.loads(tensors.pop(_ROWS).numpy().tobytes())
+        return Saved(path, json.loads(told["identity"]), json.loads(told["state"]), list(rows), tensors)
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
+def unfinished(path: str | Path) -> Unfinished | None:
+    """What a checkpoint is of, read without its weights; None where there is no file. Raises :class:`CheckpointError`."""
+    path = Path(path).expanduser()
+    if not path.is_file():
+        return None
+    told, _ = _read(path, with_tensors=False)
+    try:
+        of, state = json.loads(told["identity"]), json.loads(told["state"])
+        return Unfinished(
+            path=path,
+            genes=tuple(of["genes"]),
+            config=RunConfig.parsed(of["config"]),
+            input_sha256=str(of["input_sha256"]),
+            step=int(state["step"]),
+            steps=None if state["steps"] is None else int(state["steps"]),
+            seconds=float(state["seconds"]),
+            device=str(state["device"]),
+            saved_at=told["saved_at"],
+        )
+    except (KeyError, TypeError, ValueError, S2SSTError) as error:
+        raise damaged(path, error) from error
+
+
+def check_same(saved: Saved, ours: Mapping[str, Any]) -> None:
+    """Raises :class:`CheckpointError` when the checkpoint is of another input, start, config or version."""
+    theirs, path = saved.identity, saved.path
+    advice = "Go on from it with what it was made with, or begin anew without resuming."
+    if theirs.get("input_sha256") != ours["input_sha256"]:
+        genes = ", ".join(map(str, theirs.get("genes", ())[:5]))
+        raise CheckpointError(
+            f"{path} is the checkpoint of a training on other measured bins (of {genes}): another slide, gene, region, bin size "
+            f"or lattice. {advice}"
+        )
+    if different := _differences(theirs.get("config", {}), ours["config"]):
+        raise CheckpointError(f"{path} is the checkpoint of a training with other settings: {different}. {advice}")
+    if ours["first_sha256"] is not None and theirs.get("first_sha256") != ours["first_sha256"]:
+        raise CheckpointError(f"{path} is the checkpoint of a training that began with other weights. {advice}")
+    if theirs.get("program") != ours["program"]:
+        raise CheckpointError(
+            f"{path} was written by version {theirs.get('program')} of this program, and this is version {ours['program']}. "
+            f"{advice}"
+        )
+
+
+def remove_checkpoint(path: Path) -> None:
+    """The file, and what a killed process left half-written beside it."""
+    for each in (path, *path.parent.glob(f".{path.name}.*.part")):
+        with contextlib.suppress(OSError):
+            each.unlink()
+
+
+def damaged(path: Path, error: Exception) -> CheckpointError:
+    """The error of a checkpoint whose content makes no sense."""
+    return CheckpointError(f"{path} is a checkpoint with a damaged record ({error}). Begin anew without resuming.")
+
+
+def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = file.metadata() or {}
+            names = file.keys() if with_tensors and told.get("format") == FORMAT else ()
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} can't be read as a checkpoint ({error}). Begin anew without resuming."
+        ) from error
+    if told.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} holds {told.get('format', 'something of another program')}, and {FORMAT!r} is needed. "
+            "Begin anew without resuming."
+        )
+    return told, tensors
+
+
+def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """``batch 8 instead of 16``: what the checkpoint has, and this training."""
+    theirs, ours = _flat(theirs), _flat(ours)
+    names = [name for name in {**ours, **theirs} if name not in ELSEWHERE and theirs.get(name) != ours.get(name)]
+    return ", ".join(f"{name} {theirs.get(name)} instead of {ours.get(name)}" for name in names)
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    inner = {name: value for part in config.values() if isinstance(part, Mapping) for name, value in part.items()}
+    return {name: value for name, value in config.items() if not isinstance(value, Mapping)} | inner
+
+
+def _hash(weights: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, weight in sorted(weights.items()):
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
