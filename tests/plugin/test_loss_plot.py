@@ -126,11 +126,11 @@ def test_dragging_moves_the_view(qtbot, plot):
     assert plot.reset_button.isVisible()
 
 
-def test_a_view_that_was_not_zoomed_follows_the_curves(plot):
+def test_a_view_that_was_not_zoomed_follows_the_curves(plot, qtbot):
+    qtbot.waitUntil(lambda: span(plot) > 1)  # the view fits itself to the curves when it is painted
     before = span(plot)
     plot.setLosses(points(200))
-    QApplication.processEvents()
-    assert span(plot) > 3 * before
+    qtbot.waitUntil(lambda: span(plot) > 3 * before)
 
 
 def test_a_zoomed_view_stays_where_it_is_while_training_goes_on(plot):
