@@ -7,7 +7,9 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 PIP := $(PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # A real X server of 24 bits with software OpenGL, where there is no screen; elsewhere than on Linux the screen itself.
-SCREEN := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a -s "-screen 0 1920x1080x24" env LIBGL_ALWAYS_SOFTWARE=1 QT_QPA_PLATFORM=xcb)
+ON_LINUX := $(filter Linux,$(shell uname -s))
+SOFTWARE_GL := $(if $(ON_LINUX),env LIBGL_ALWAYS_SOFTWARE=1 QT_QPA_PLATFORM=xcb,env)
+SCREEN := $(if $(ON_LINUX),xvfb-run -a -s "-screen 0 1920x1080x24") $(SOFTWARE_GL)
 DEMO_GENE ?= ERBB2
 DEMO_SECONDS ?= 60
 
@@ -20,9 +22,9 @@ demo: .venv/installed  ## impute a gene of the embedded sample slide; needs no s
 	.venv/bin/s2sst demo demo/slide
 	.venv/bin/s2sst impute demo/slide --gene $(DEMO_GENE) --preset fast --seconds $(DEMO_SECONDS) --out demo/result
 
-test: .venv/installed-test  ## run every test, those of the window on a virtual screen
+test: .venv/installed-test  ## run every test in two processes, those of the window on a virtual screen each
 	@bash tests/system_packages.sh
-	$(SCREEN) $(PYTHON) -m pytest
+	$(SOFTWARE_GL) OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
 
 install: .venv/installed  ## only make the virtual environment
 

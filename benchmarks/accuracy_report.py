@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_s2sst.engine.benchmark import CLASSICAL, NETWORKS, OURS, PANEL_METHODS
+from napari_s2sst.engine.benchmark import CLASSICAL, NETWORKS, OURS, PANEL_METHODS, WITHOUT_IMAGE
 from napari_s2sst.engine.limit import LIMIT
-from napari_s2sst.engine.run import versions
+from napari_s2sst.engine.provenance import versions
 
 SCORES = {"MAE": ("mae_unmeasured", -1), "PCC": ("pcc_unmeasured", 1), "SSIM": ("ssim_unmeasured", 1)}
 """Heading -> column, and 1 where more is better."""
@@ -250,9 +250,11 @@ def plot(parts: Sequence[Sequence[dict]], path: Path) -> None:
 
 
 def mark(method: str, index: int) -> dict[str, Any]:
-    """How a method is drawn: the limit a line, this program's presets red diamonds, the subject the strongest."""
+    """How a method is drawn: the limit a line, this program's presets red diamonds, hollow without the image."""
     if method == LIMIT:
         return {"marker": "_", "s": 260, "color": "black"}
+    if method == WITHOUT_IMAGE:
+        return {"marker": "D", "s": 34, "facecolors": "none", "edgecolors": "crimson"}
     if method in OURS:
         return {"marker": "D", "s": 34, "color": "crimson", "alpha": 1.0 if method == SUBJECT else 0.45}
     return {"marker": "o", "s": 24, "color": f"C{index % 10}", "alpha": 0.8}

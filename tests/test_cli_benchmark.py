@@ -89,7 +89,7 @@ def test_a_hest_sample_without_a_pixel_size_is_said_to_be_taken_as_100_um(hest_f
     done = s2sst(
         "benchmark", "--hest", hest_file, "--gene", "WAVE", "--methods", "bilinear", "--out", tmp_path / "table.csv"
     )
-    assert "TENX94 does not say how large a pixel is; its bins are taken to be HEST's usual 100 um" in done.stderr
+    assert "TENX94 does not say how large its bins are: 100 um, assumed, as of HEST's Xenium samples." in done.stderr
 
 
 @pytest.mark.parametrize(

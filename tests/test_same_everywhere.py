@@ -9,13 +9,15 @@ import tifffile
 import torch
 
 from napari_s2sst import RunConfig, fit, impute, load_model, open_xenium, sample
+from napari_s2sst.engine.image_features import with_image
 
 GENE, STEPS, SEED = "KRT8", 6, 11
 
 
 @pytest.fixture(scope="module")
 def by_python(sample_slide):
-    sparse = sample(open_xenium(sample_slide).gene_map(GENE, bin_um=20.0), stride=2)
+    slide = open_xenium(sample_slide)
+    (sparse,) = with_image([sample(slide.gene_map(GENE, bin_um=20.0), stride=2)], slide.images)
     trained = fit([sparse], RunConfig.preset("fast", steps=STEPS, seed=SEED, device="cpu"))
     return trained, impute(trained, sparse)
 
@@ -40,10 +42,11 @@ def test_the_windows_worker_gives_the_weights_and_map_of_python(by_python, sampl
     from napari_s2sst.plugin.session import Mode
     from napari_s2sst.plugin.worker import Request, RunWorker
 
-    gene_map = open_xenium(sample_slide).gene_map(GENE, bin_um=20.0)
+    slide = open_xenium(sample_slide)
+    gene_map = slide.gene_map(GENE, bin_um=20.0)
     config = RunConfig.preset("fast", steps=STEPS, seed=SEED, device="cpu")
-    worker = RunWorker(Request((gene_map,), config, Mode.CHECK, sample_slide))
-    with qtbot.waitSignal(worker.returned, timeout=120_000) as returned:
+    worker = RunWorker(Request((gene_map,), config, Mode.CHECK, sample_slide, images=slide.images))
+    with qtbot.waitSignal(worker.returned, timeout=300_000) as returned:
         worker.start()
     trained, imputed = by_python
     assert_same(trained, returned.args[0].trained)

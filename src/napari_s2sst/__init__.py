@@ -26,6 +26,10 @@ _HOME = {
     "load_model": "checkpoint",
     "save_model": "checkpoint",
     "impute": "imputation",
+    "SlideJob": "jobs",
+    "read_jobs": "jobs",
+    "run_jobs": "batch",
+    "train_on_cluster": "remote_training",
     "interpolate": "baselines",
     "score": "metrics",
     "error_map": "metrics",
@@ -36,14 +40,17 @@ __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
     from .engine.baselines import interpolate
+    from .engine.batch import run_jobs
     from .engine.checkpoint import load_model, save_model
     from .engine.config import RunConfig
     from .engine.count_cube import open_count_cube
     from .engine.errors import S2SSTError
     from .engine.events import Command
     from .engine.imputation import impute
+    from .engine.jobs import SlideJob, read_jobs
     from .engine.maps import GeneMap, SparseMap
     from .engine.metrics import error_map, score
+    from .engine.remote_training import train_on_cluster
     from .engine.sampling import sample
     from .engine.trained import Trained
     from .engine.training import fit, train

@@ -1,11 +1,11 @@
 """The command line `s2sst`: arguments -> the engine's calls -> a progress bar, a table, files.
 
-Exit status 0; 2 with one line on standard error; 130 when stopped with Ctrl-C.
+Exit status 0; 2 with one line on standard error; 3 when parts of a batch failed and the others are done; 129 when the
+terminal was closed, 130 when stopped with Ctrl-C, 143 on SIGTERM, all three with what is finished kept.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -17,8 +17,10 @@ import typer
 
 from . import __version__
 from .cli_ablations import ablations
+from .cli_batch import batch
 from .cli_benchmark import benchmark
 from .cli_impute import INTERRUPTED, impute
+from .cli_info import info
 from .engine.config import RunConfig
 from .engine.errors import ConfigError, S2SSTError
 
@@ -82,39 +84,6 @@ def demo(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the s
     print(f"The sample slide is in {path}")
 
 
-@app.command()
-def info(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A Xenium output folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
-) -> None:
-    """Version, size, images and genes of a slide."""
-    from .engine.xenium import open_xenium
-
-    slide = open_xenium(bundle)
-    facts = {
-        "name": slide.name,
-        "version": slide.version,
-        "panel": slide.panel_name,
-        "organism": slide.organism,
-        "tissue": slide.tissue_type,
-        "cells": slide.num_cells,
-        "transcripts": slide.num_transcripts,
-        "size_mm": [round(float(side), 3) for side in slide.size_mm],
-        "extent_um": [round(float(edge), 2) for edge in slide.extent_um],
-        "pixel_size_um": slide.pixel_size_um,
-        "images": [image.name for image in slide.images],
-        "genes": dict(slide.genes),
-    }
-    if as_json:
-        print(json.dumps(facts, indent=2))
-    else:
-        from rich.console import Console
-
-        from .terminal import show_slide
-
-        show_slide(Console(), facts)
-
-
 def open_slide(
     bundle: Path | None,
     map_file: Path | None,
@@ -122,6 +91,7 @@ def open_slide(
     bin_um: float | None,
     min_qv: float | None,
     hest: Path | None = None,
+    unit_um: float | None = None,
 ) -> tuple[Any, RunConfig]:
     """The slide, and the config with the bin size of a file that has one of its own."""
     if sum(each is not None for each in (bundle, map_file, hest)) != 1:
@@ -130,19 +100,21 @@ def open_slide(
             "one of them."
         )
     if bundle is not None:
-        from .engine.xenium import open_xenium
+        from .engine.slide_kinds import open_slide_folder
+        from .engine.spatialdata_file import is_spatialdata
 
-        return open_xenium(bundle), config
+        if unit_um is not None and not is_spatialdata(bundle):
+            raise ConfigError(f"--unit-um is for SpatialData stores, and {bundle} is none; leave it out.")
+        return open_slide_folder(bundle, unit_um=unit_um), config
     from .engine.count_cube import open_count_cube
     from .engine.hest import open_hest
 
     path = map_file or hest
+    option = "--map" if map_file is not None else "--hest"
     cube = open_count_cube(path) if map_file is not None else open_hest(path)
-    if min_qv is not None:
-        option = "--map" if map_file is not None else "--hest"
-        raise ConfigError(
-            f"--min-qv can't be used with {option}: {path.name} has no single transcripts to choose from."
-        )
+    for name, value in (("--min-qv", min_qv), ("--unit-um", unit_um)):
+        if value is not None:
+            raise ConfigError(f"{name} can't be used with {option}: {path.name} has no single transcripts.")
     if bin_um is not None and bin_um != cube.bin_um:
         raise ConfigError(f"{path} has bins of {cube.bin_um:g} um, not {bin_um:g}; leave --bin-um out.")
     return cube, config.changed(bin_um=cube.bin_um)
@@ -166,7 +138,9 @@ def choose_genes(slide: Any, genes: list[str], genes_file: Path | None, all_gene
     return list(dict.fromkeys(genes))
 
 
+app.command()(info)
 app.command()(impute)
+app.command()(batch)
 app.command()(benchmark)
 app.command()(ablations)
 
@@ -176,7 +150,8 @@ def view(
     path: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[PATH]", help="A Xenium output folder, or a result: imputed.h5ad, GENE.ome.tif, or saved layers."
+            metavar="[PATH]",
+            help="A Xenium output folder, a SpatialData store, or a result: imputed.h5ad, GENE.ome.tif, or saved layers.",
         ),
     ] = None,
     gene: Annotated[
@@ -191,10 +166,10 @@ def view(
         )
     if path is not None:  # our errors are clearer than napari's
         from .engine.import_result import is_result, read_result
-        from .engine.xenium import open_xenium
+        from .engine.slide_kinds import open_slide_folder
 
         if not is_file:
-            open_xenium(path)
+            open_slide_folder(path)
         elif gene or not is_result(path):
             read_result(path, gene or None)
     if sys.platform.startswith("linux") and not any(

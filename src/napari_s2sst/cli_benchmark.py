@@ -168,7 +168,7 @@ def measured_job(opened: Any, genes: list[str], config: RunConfig):
             f"No measured bin has a transcript of {', '.join(empty[:5])}. Choose other genes or larger bins."
         )
     if getattr(opened, "bin_is_assumed", False):
-        say(notes, f"{opened.name} does not say how large a pixel is; its bins are taken to be HEST's usual 100 um.")
+        say(notes, f"{opened.name} does not say how large its bins are: {opened.bin_um:g} um, {opened.bin_said_by}.")
     if empty:
         say(notes, f"Left out, without a transcript in any measured bin: {', '.join(empty)}")
         pairs = [pair for pair in zip(job.sparse, job.truth, strict=True) if pair[0].gene not in empty]

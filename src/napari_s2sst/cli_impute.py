@@ -11,15 +11,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .cli_batch import (
+    ClusterOption,
+    PerTaskOption,
+    TlsCaOption,
+    TlsCertOption,
+    TlsKeyOption,
+    WorkersOption,
+    impute_by_workers,
+)
+from .cli_info import UnitOption
+from .cli_inputs import read_model, read_tissue
+from .cli_into import IntoOption, put_into, store_for
 from .engine.config import PRESETS, GridConfig, RunConfig, SamplingConfig, TrainingConfig
 from .engine.errors import ConfigError, S2SSTError
 
 if TYPE_CHECKING:
-    import numpy as np
     from rich.console import Console
 
     from .engine.run import Job
-    from .engine.trained import Trained
 
 INTERRUPTED = 130
 """What shells report for a program ended by Ctrl-C (128 + SIGINT)."""
@@ -38,7 +48,7 @@ def _help(part: type, field: str) -> str:
 def impute(
     context: typer.Context,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results; made if need be.")],
-    bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A Xenium output folder.")] = None,
+    bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A Xenium or SpatialData folder.")] = None,
     map_file: Annotated[
         Path | None, typer.Option("--map", metavar="FILE.npz", help="A count cube instead of a Xenium folder.")
     ] = None,
@@ -105,26 +115,45 @@ def impute(
             "betas=[0.9,0.99]; may be given again.",
         ),
     ] = None,
+    into: IntoOption = None,
+    unit_um: UnitOption = None,
+    workers: WorkersOption = None,
+    cluster: ClusterOption = None,
+    genes_per_task: PerTaskOption = None,
+    tls_ca: TlsCaOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
 ) -> None:
     """Train on one slide's measured bins, impute the others, and score them against the classical methods.
 
     Ctrl-C while training stops it, keeps what was learnt, writes the results and ends with status 130; pressed twice, it
     ends at once and nothing is written. SIGTERM (status 143) and a closed terminal (129) do the same, but leave the
     checkpoint, from which the same command with --resume goes on to the end, as after a crash.
+
+    With --workers or --cluster the genes are shared out: 16 train one network, and DIR has a folder for them. What is done
+    already is not done again, and what was begun goes on. Exit status 3: some failed three times, the others are kept.
     """
-    config = _run_config(locals())
+    options = locals()
+    config = _run_config(options)
+    if workers is not None or cluster is not None:
+        raise typer.Exit(impute_by_workers(options, config, context.obj))
+    if any((genes_per_task, tls_ca, tls_cert, tls_key)):
+        raise ConfigError(
+            "--genes-per-task and --tls-... are for --workers and --cluster; give one of these, or leave them out."
+        )
+    store = store_for(into, unit_um)
     from .cli import choose_genes, open_slide
 
-    slide, config = open_slide(bundle, map_file, config, bin_um, min_qv, hest)
+    slide, config = open_slide(bundle, map_file, config, bin_um, min_qv, hest, unit_um)
     genes = choose_genes(slide, gene or [], genes_file, all_genes)
     from .engine.region import read_regions
     from .engine.run import prepare
 
     regions = () if region is None else read_regions(region)
-    job = prepare(slide, genes, config, regions, fill_in=fill_in, tissue=_read_tissue(tissue))
+    job = prepare(slide, genes, config, regions, fill_in=fill_in, tissue=read_tissue(tissue))
     if model is not None:
-        job = replace(job, start=_read_model(model, job.config, genes))
-    raise typer.Exit(_run(slide.name, job, out, context.obj, stop_at, resume=resume, every_s=checkpoint_every))
+        job = replace(job, start=read_model(model, job.config, genes))
+    raise typer.Exit(_run(slide.name, job, out, context.obj, stop_at, store, resume=resume, every_s=checkpoint_every))
 
 
 def _run_config(options: dict[str, Any]) -> RunConfig:
@@ -151,39 +180,6 @@ def _run_config(options: dict[str, Any]) -> RunConfig:
     return config
 
 
-def _read_tissue(path: Path | None) -> np.ndarray | None:
-    """(rows, columns) booleans of an .npy file. Raises RegionError."""
-    import numpy as np
-
-    from .engine.errors import RegionError
-
-    if path is None:
-        return None
-    try:
-        tissue = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise RegionError(f"The tissue {path} can't be read: {error}. Give a file that numpy.save wrote.") from None
-    if not isinstance(tissue, np.ndarray) or tissue.ndim != 2 or tissue.dtype != bool:
-        raise RegionError(f"The tissue {path} is not one (rows, columns) array of booleans. Save it with numpy.save.")
-    return tissue
-
-
-def _read_model(path: Path, config: RunConfig, genes: Sequence[str]) -> Trained:
-    """The model, if it fits the maps. Raises CheckpointError."""
-    from .engine.checkpoint import load_model
-    from .engine.errors import CheckpointError
-
-    trained = load_model(path)
-    theirs = (trained.stride, trained.config.grid.normalisation)
-    ours = (config.sampling.stride, config.grid.normalisation)
-    if theirs != ours:
-        raise CheckpointError(
-            f"{path} is for a stride of {theirs[0]} and {theirs[1]} values, and these maps of {genes[0]} have a stride of "
-            f"{ours[0]} and {ours[1]} values. Give --stride {theirs[0]} --normalisation {theirs[1]}."
-        )
-    return trained
-
-
 def read_settings(texts: Sequence[str]) -> dict[str, Any]:
     """``NAME=VALUE`` texts -> settings. A value is JSON, as in run.json; what is no JSON is text. Raises ConfigError."""
     found: dict[str, Any] = {}
@@ -207,7 +203,9 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def _run(name: str, job: Job, out: Path, command: str, stop_at: int | None, *, resume: bool, every_s: float) -> int:
+def _run(
+    name: str, job: Job, out: Path, command: str, stop_at: int | None, store: Any, *, resume: bool, every_s: float
+) -> int:
     """Train, impute, write and tell; returns the exit status."""
     from rich.console import Console
 
@@ -248,6 +246,7 @@ def _run(name: str, job: Job, out: Path, command: str, stop_at: int | None, *, r
     try:
         result = complete(job, trained, imputing(notes, len(job.sparse)))
         paths = write_result(folder, result, command=command)
+        put_into(store, result, command, results)
     except S2SSTError as error:
         if job.start is not None or not checkpoint.is_file():
             raise

@@ -1,4 +1,4 @@
-"""Draw a run on a terminal: events -> progress, scores -> a table, an opened slide -> a summary.
+"""Draw a run on a terminal: events -> progress, scores -> a table.
 
 On a real terminal the progress is live; into a file or a pipe go a few plain lines instead.
 """
@@ -277,24 +277,3 @@ def _cell(value: float, best: bool) -> Text:
     if not math.isfinite(value):
         return Text("-  ")
     return Text(f"{value:.4f} {'*' if best else ' '}", style="bold green" if best else "")
-
-
-def show_slide(console: Console, facts: Mapping[str, Any], genes_shown: int = 20) -> None:
-    """What `s2sst info` prints: the facts one a line, then the most frequent genes."""
-    lines = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        if name not in ("genes", "images") and value not in (None, ""):
-            text = " x ".join(f"{part:g}" for part in value) if isinstance(value, list | tuple) else value
-            lines.add_row(name.replace("_", " "), f"{text:,}" if isinstance(text, int) else str(text))
-    lines.add_row("images", ", ".join(facts["images"]) or "none")
-    console.print(lines, highlight=False, markup=False)
-    genes = facts["genes"]
-    say(console, f"\n{len(genes)} genes, by transcripts of quality 20 and better")
-    table = Table()
-    table.add_column("gene")
-    table.add_column("transcripts", justify="right")
-    for gene, count in list(genes.items())[:genes_shown]:
-        table.add_row(Text(gene), f"{count:,}")
-    console.print(table)
-    if len(genes) > genes_shown:
-        say(console, f"and {len(genes) - genes_shown} more; --json lists all of them.")

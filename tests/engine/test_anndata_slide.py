@@ -4,6 +4,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from napari_s2sst.engine.anndata_slide import open_anndata
 from napari_s2sst.engine.errors import BundleError
@@ -148,6 +149,32 @@ def test_spots_beside_the_tissue_are_counted_but_are_no_tissue(tmp_path):
     np.testing.assert_array_equal(gene_map.values, counts[..., 0] * kept)
     assert not gene_map.tissue[:9].any()
     np.testing.assert_array_equal(gene_map.tissue[9:], kept[9:])
+
+
+@pytest.mark.parametrize("as_sparse", [True, False])
+def test_counts_are_read_from_their_layer_where_the_table_itself_was_normalised(tmp_path, as_sparse):
+    counts = counts_on_grid(40, 33)
+    table, kept = visium_hd(counts)
+    table.layers["counts"] = sparse.csr_matrix(table.X) if as_sparse else table.X.copy()
+    table.X = np.log1p(table.X)
+    assert_same(open_anndata(saved(table, tmp_path / "hd.h5ad")), counts, kept)
+    table.X = None
+    assert_same(open_anndata(saved(table, tmp_path / "without_x.h5ad")), counts, kept)
+
+
+def test_a_layer_of_other_counts_is_left_alone_where_the_table_itself_holds_counts(tmp_path):
+    counts = counts_on_grid(40, 33)
+    table, kept = visium_hd(counts)
+    table.layers["counts"] = table.X * 3
+    assert_same(open_anndata(saved(table, tmp_path / "hd.h5ad")), counts, kept)
+
+
+def test_a_layer_that_holds_no_counts_either_is_named(tmp_path):
+    table, _ = visium_hd(counts_on_grid())
+    table.X = np.log1p(table.X)
+    table.layers["counts"] = table.X - 1
+    with pytest.raises(BundleError, match=r"The layer counts of .* holds values that are no counts"):
+        open_anndata(saved(table, tmp_path / "hd.h5ad"))
 
 
 def test_proteins_among_the_rows_of_the_matrix_are_no_genes(tmp_path):

@@ -36,7 +36,7 @@ from napari_s2sst.engine.histology import find_histology, open_histology
 from napari_s2sst.engine.region import read_regions, restrict
 from napari_s2sst.engine.xenium import open_xenium
 
-LIMIT_S = 20
+LIMIT_S = 120
 GENES = ("LTF", "CD4", "KRT8")
 SIDE_PX = 400
 """Of the image, 0.5 um a pixel: a slide of 200 um."""

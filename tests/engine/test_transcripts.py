@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from napari_s2sst.engine.errors import BundleError
 from napari_s2sst.engine.grid import Grid
-from napari_s2sst.engine.tally import Points, Tally
 from napari_s2sst.engine.transcripts import CONTROL, TranscriptTable, no_such_gene
 
 NAMES = ["LTF", "CD4", "LTF", "NegControlProbe_00042", "LTF"]
@@ -34,6 +33,12 @@ def write(folder, names=None, more=None, **settings):
     return TranscriptTable.find(folder)
 
 
+def count(table, genes, grid, **how):
+    """(genes, rows, columns) and the totals."""
+    panel, totals = table.count(genes, grid, **how)
+    return np.stack([panel.dense(gene) for gene in range(len(panel))]), totals
+
+
 @pytest.mark.parametrize(
     "kind",
     [pa.string(), pa.large_string(), pa.binary(), pa.large_binary(), pa.string_view(),
@@ -47,7 +52,7 @@ def test_names_of_every_type_are_the_same_names(tmp_path, kind):
         "LTF": 2, "CD4": 1, "NegControlProbe_00042": 1,
     }  # fmt: skip
     assert survey.is_gene.tolist() == [True, True, False]
-    counts, totals = table.count(["LTF", "CD4"], Grid.over(table.extent_um, 10.0))
+    counts, totals = count(table, ["LTF", "CD4"], Grid.over(table.extent_um, 10.0))
     assert counts.sum(axis=(1, 2)).tolist() == [2, 1]
     assert counts[0, 0, 0] == 1
     assert counts[0, 4, 9] == 1
@@ -57,14 +62,14 @@ def test_names_of_every_type_are_the_same_names(tmp_path, kind):
 def test_the_lowest_quality_can_be_chosen(tmp_path):
     table = write(tmp_path)
     grid = Grid.over(table.extent_um, 10.0)
-    for min_qv, count in ((0, 3), (20, 2), (21, 2), (21.5, 1), (50, 0)):
-        assert table.count(["LTF"], grid, min_qv=min_qv)[0].sum() == count
+    for min_qv, expected in ((0, 3), (20, 2), (21, 2), (21.5, 1), (50, 0)):
+        assert count(table, ["LTF"], grid, min_qv=min_qv)[0].sum() == expected
 
 
 def test_without_a_quality_column_every_transcript_counts(tmp_path):
     table = write(tmp_path, more={"qv": None})
     assert table.survey.counts.tolist() == [3, 1, 1]
-    assert table.count(["LTF"], Grid.over(table.extent_um, 10.0))[0].sum() == 3
+    assert count(table, ["LTF"], Grid.over(table.extent_um, 10.0))[0].sum() == 3
 
 
 def test_coordinates_that_are_not_numbers_are_left_out(tmp_path):
@@ -72,7 +77,7 @@ def test_coordinates_that_are_not_numbers_are_left_out(tmp_path):
     table = write(tmp_path, more={"x_location": x, "qv": None})
     y0, x0, y1, x1 = table.extent_um
     assert (y0, x0, y1, x1) == (1.0, 5.0, 49.0, 25.0)
-    counts, totals = table.count(["LTF", "CD4"], Grid.over(table.extent_um, 10.0))
+    counts, totals = count(table, ["LTF", "CD4"], Grid.over(table.extent_um, 10.0))
     assert counts.sum(axis=(1, 2)).tolist() == [0, 1]
     assert totals.sum() == 1
 
@@ -80,39 +85,13 @@ def test_coordinates_that_are_not_numbers_are_left_out(tmp_path):
 def test_rows_without_a_name_are_left_out(tmp_path):
     table = write(tmp_path, pa.array(["LTF", None, "LTF", None, "CD4"]), {"qv": None})
     assert table.survey.counts.tolist() == [2, 1]
-    counts, totals = table.count(["LTF", "CD4"], Grid.over(table.extent_um, 10.0))
+    counts, totals = count(table, ["LTF", "CD4"], Grid.over(table.extent_um, 10.0))
     assert counts.sum() == totals.sum() == 3
 
 
 def test_the_extent_is_the_same_with_and_without_statistics(tmp_path):
     with_statistics = write(tmp_path, row_group_size=2).extent_um
     assert write(tmp_path, write_statistics=False).extent_um == with_statistics == (1.0, 1.0, 49.0, 99.0)
-
-
-def test_a_panel_too_large_for_the_cache_is_counted_as_one_that_fits():
-    rng = np.random.default_rng(0)
-    grid = Grid.over((0.0, 0.0, 90.0, 70.0), 10.0)
-    slot, in_total = np.array([0, 1, -1, 2]), np.array([True, True, True, False])
-    batches = [
-        Points(
-            rng.uniform(-5, 95, 50),
-            rng.uniform(-5, 75, 50),
-            rng.random(50) > 0.2,
-            rng.integers(0, 4, 50),
-            slot,
-            in_total,
-        )
-        for _ in range(4)
-    ]
-    tallies = Tally(3, grid, True), Tally(3, grid, True, cached_counters=1, waiting_points=60)
-    for tally in tallies:
-        for points in batches:
-            tally.add(*tally.find(points))
-    straight, in_order = (tally.result() for tally in tallies)
-    assert straight[0].sum() > 50
-    for expected, counted in zip(straight, in_order, strict=True):
-        assert counted.dtype == np.int32
-        np.testing.assert_array_equal(counted, expected)
 
 
 def test_a_column_that_says_gene_wins_over_the_name(tmp_path):
@@ -131,7 +110,7 @@ def test_the_codewords_category_tells_genes(tmp_path):
 
 def test_totals_leave_controls_out_and_a_control_can_be_counted_by_name(tmp_path):
     table = write(tmp_path, more={"qv": None})
-    counts, totals = table.count(["NegControlProbe_00042"], Grid.over(table.extent_um, 10.0))
+    counts, totals = count(table, ["NegControlProbe_00042"], Grid.over(table.extent_um, 10.0))
     assert counts.sum() == 1
     assert totals.sum() == 4
 
@@ -161,7 +140,7 @@ def test_csv_reads_like_parquet(tmp_path, name):
     assert table.path.name == name
     assert table.rows == 5
     assert table.extent_um == (1.0, 1.0, 49.0, 99.0)
-    counts, totals = table.count(["LTF"], Grid.over(table.extent_um, 10.0))
+    counts, totals = count(table, ["LTF"], Grid.over(table.extent_um, 10.0))
     assert counts.sum() == 2
     assert totals.sum() == 3
 
@@ -180,7 +159,7 @@ def test_every_good_transcript_of_a_gene_lands_in_exactly_one_bin(tmp_path_facto
     if not (np.isfinite(x).any() and np.isfinite(y).any()):
         return
     present = sorted(set(names))
-    counts, totals = table.count(present, Grid.over(table.extent_um, bin_um), min_qv=min_qv)
+    counts, totals = count(table, present, Grid.over(table.extent_um, bin_um), min_qv=min_qv)
     for name, one in zip(present, counts, strict=True):
         assert one.sum() == (good & (np.array(names) == name)).sum()
     assert totals.sum() == (good & (np.array(names) != "NegControlProbe_1")).sum()
@@ -218,12 +197,34 @@ def test_many_genes_in_one_pass_are_the_same_as_one_by_one(sample_slide):
     table = TranscriptTable.find(sample_slide)
     grid = Grid.over(table.extent_um, 25.0)
     names = table.survey.names[:5]
-    together, totals = table.count(names, grid)
+    together, totals = count(table, names, grid)
     for name, counted in zip(names, together, strict=True):
-        alone, none = table.count([name], grid, totals=False)
+        alone, none = count(table, [name], grid, totals=False)
         assert none is None
         np.testing.assert_array_equal(alone[0], counted)
     assert totals.sum() >= together.sum()
+
+
+@pytest.mark.parametrize("row_group_size", [40_000, 300_000, 1_000_000])
+def test_row_groups_change_no_count(tmp_path, row_group_size):
+    n = 900_000
+    rng = np.random.default_rng(1)
+    names = pa.DictionaryArray.from_arrays(rng.integers(0, 40, n, np.int32), [f"G{code}" for code in range(40)])
+    yx = {name: rng.gamma(2, 200, n).astype(np.float32) for name in ("y_location", "x_location")}
+    table = write(
+        tmp_path, names, {**yx, "qv": rng.uniform(10, 40, n).astype(np.float32)}, row_group_size=row_group_size
+    )
+    assert sorted(table.survey.names) == sorted(names.dictionary.to_pylist())
+    good = pq.read_table(table.path)["qv"].to_numpy() >= 20
+    assert table.survey.counts.sum() == good.sum()
+    grid = Grid.over(table.extent_um, 13.0)
+    counts, totals = count(table, [f"G{code}" for code in range(40)], grid)
+    assert totals.sum() == counts.sum() == good.sum()
+    np.testing.assert_array_equal(counts.sum(axis=0), totals)
+    edges = [(np.arange(length + 1) + first) * 13.0 for first, length in zip(grid.first, grid.shape, strict=True)]
+    chosen = good & (names.indices.to_numpy() == 7)
+    expected, *_ = np.histogram2d(*(values[chosen] for values in yx.values()), edges)
+    np.testing.assert_array_equal(counts[7], expected)
 
 
 def test_a_missing_column_is_named(tmp_path):
@@ -255,12 +256,6 @@ def test_a_table_without_rows_is_one_clear_error(tmp_path):
     assert table.rows == 0
     with pytest.raises(BundleError, match="holds no transcripts"):
         table.extent_um  # noqa: B018
-
-
-def test_too_many_genes_for_memory_are_refused(tmp_path):
-    table = write(tmp_path)
-    with pytest.raises(BundleError, match="fewer genes at a time"):
-        table.count(["LTF"] * 60, Grid(1.0, (0, 0), (5000, 5000)))
 
 
 def test_an_unknown_gene_gets_the_three_nearest_names():

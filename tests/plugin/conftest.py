@@ -21,6 +21,14 @@ def pytest_collection_modifyitems(items) -> None:
                 item.add_marker(pytest.mark.skip(reason=NO_SCREEN))
 
 
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path_factory, monkeypatch):
+    """Where the window keeps trainings and its log: no folder of the user's, and another one for each test."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("S2SST_STATE_DIR", str(folder))
+    return folder
+
+
 @pytest.fixture
 def viewer(make_napari_viewer):
     """An empty napari window, shown."""
@@ -38,7 +46,7 @@ def opened(dock, qtbot, sample_slide):
     """The dock with the sample slide open and its first gene counted; nothing is imputed at once."""
     dock.panels.sampling.at_once_box.setChecked(False)
     dock.open_slide(sample_slide)
-    qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=300_000)
     return dock
 
 
@@ -47,7 +55,8 @@ def train(qtbot):
     """A function: start a short real training from the dock, of this many steps."""
 
     def start(dock, steps: int, **settings) -> None:
-        config = RunConfig.preset("fast", steps=steps, batch=2, image_batch=1, symmetries=1, device="cpu", **settings)
+        quick = dict(steps=steps, batch=2, image_batch=1, symmetries=1, image=False, device="cpu")
+        config = RunConfig.preset("fast", **(quick | settings))
         dock.panels.training.setValue(config)
         dock.session.training = config
         dock.panels.run.train_button.click()
@@ -59,7 +68,7 @@ def train(qtbot):
 def trained(opened, qtbot, train):
     """The dock after a training of three steps, and its result."""
     train(opened, 3)
-    qtbot.waitUntil(lambda: opened.session.result is not None or bool(opened.session.message), timeout=120_000)
+    qtbot.waitUntil(lambda: opened.session.result is not None or bool(opened.session.message), timeout=300_000)
     assert opened.session.message == ""
-    qtbot.waitUntil(lambda: not opened.display.busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not opened.display.busy, timeout=300_000)
     return opened

@@ -183,7 +183,7 @@ def test_the_divider_follows_drag_arrow_keys_and_slider(viewer, comparison, maps
     with pytest.raises(StopIteration):
         next(drag)
     assert seen[2:] == [pytest.approx(300 / 800), 1.0]
-    qtbot.waitUntil(lambda: viewer.layers["divider"].data[0, 0, 1] == 800)
+    qtbot.waitUntil(lambda: viewer.layers["divider"].data[0, 0, 1] == 800, timeout=300_000)
 
 
 def test_a_drag_far_from_the_divider_is_left_to_the_camera(viewer, comparison, maps):
@@ -215,7 +215,7 @@ def test_a_new_look_or_new_values_of_a_map_are_seen_in_the_swipe(viewer, compari
     maps["imputed"].data = np.full((40, 80), 7, np.float32)
     copy = viewer.layers["right: imputed"]
     assert copy.contrast_limits == [0, 1]
-    qtbot.waitUntil(lambda: bool((copy.data[:, 40:] == 7).all()))
+    qtbot.waitUntil(lambda: bool((copy.data[:, 40:] == 7).all()), timeout=300_000)
 
 
 def test_blinking_shows_one_and_the_other_in_turn(comparison, maps, qtbot):
@@ -227,7 +227,7 @@ def test_blinking_shows_one_and_the_other_in_turn(comparison, maps, qtbot):
         seen.add(now)
         return len(seen) == 2
 
-    qtbot.waitUntil(both)
+    qtbot.waitUntil(both, timeout=300_000)
     assert seen == {(True, False), (False, True)}
 
 

@@ -23,19 +23,19 @@ def test_opening_a_slide_shows_stains_counts_and_card(opened, sample_slide):
 
 def test_a_slide_dropped_on_the_window_is_found(viewer, dock, qtbot, sample_slide):
     viewer.open(str(sample_slide), plugin="napari-s2sst")
-    qtbot.waitUntil(lambda: dock.session.can_train, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.can_train, timeout=300_000)
     assert len([name for name in names(dock) if name == "DAPI"]) == 1
 
 
 def test_a_slide_opened_before_the_dock_is_found(viewer, qtbot, sample_slide):
     viewer.open(str(sample_slide), plugin="napari-s2sst")
     dock = viewer.window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
-    qtbot.waitUntil(lambda: dock.session.can_train, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.can_train, timeout=300_000)
 
 
 def test_a_folder_that_is_no_slide_leaves_a_message_and_the_open_slide(opened, qtbot, tmp_path):
     opened.open_slide(tmp_path)
-    qtbot.waitUntil(lambda: bool(opened.session.message), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(opened.session.message), timeout=300_000)
     assert "Choose the folder" in opened.panels.message.message()
     assert opened.panels.message.isVisible()
     assert opened.session.can_train
@@ -47,6 +47,6 @@ def test_a_slide_without_transcripts_leaves_a_message(dock, qtbot, sample_slide,
     broken = tmp_path / "broken"
     shutil.copytree(sample_slide, broken, ignore=shutil.ignore_patterns("transcripts*"))
     dock.open_slide(broken)
-    qtbot.waitUntil(lambda: bool(dock.session.message), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(dock.session.message), timeout=300_000)
     assert "transcripts" in dock.panels.message.message()
     assert not dock.session.can_train

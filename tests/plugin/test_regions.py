@@ -40,7 +40,7 @@ def shape_names(regions) -> list[str]:
 
 
 def settled(qtbot, panel):
-    return qtbot.waitSignal(panel.valueChanged, timeout=2000)
+    return qtbot.waitSignal(panel.valueChanged, timeout=300_000)
 
 
 # ---- the layer
@@ -176,7 +176,7 @@ def test_a_copied_shape_gets_a_name_of_its_own(regions, qtbot):
     regions.layer.selected_data = {0}
     regions.layer._copy_data()
     regions.layer._paste_data()
-    qtbot.waitUntil(lambda: len(regions.panel.rows()) == 2)
+    qtbot.waitUntil(lambda: len(regions.panel.rows()) == 2, timeout=300_000)
     assert names(regions) == ["Tumour", "Tumour 2"]
 
 
@@ -305,7 +305,7 @@ def test_the_delete_key_deletes_the_chosen_region(regions, panel, qtbot):
     regions.add([DUCT])
     panel.list.topLevelItem(0).setSelected(True)
     qtbot.keyClick(panel.list, Qt.Key.Key_Delete)
-    qtbot.waitUntil(lambda: panel.value() == (), timeout=2000)
+    qtbot.waitUntil(lambda: panel.value() == (), timeout=300_000)
 
 
 def test_several_changes_in_a_row_are_told_once(regions, panel, qtbot):

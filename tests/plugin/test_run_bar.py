@@ -61,15 +61,15 @@ def test_each_button_asks_for_its_own(qtbot, bar):
         (bar.pause_button, bar.pauseToggled),
         (bar.stop_button, bar.stopRequested),
     ):
-        with qtbot.waitSignal(signal, timeout=1000):
+        with qtbot.waitSignal(signal, timeout=300_000):
             qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def test_training_starts_from_the_keyboard_too(qtbot, bar):
     bar.setGenes(2)
     bar.activateWindow()
-    qtbot.waitUntil(bar.isActiveWindow, timeout=2000)
-    with qtbot.waitSignal(bar.trainRequested, timeout=1000):
+    qtbot.waitUntil(bar.isActiveWindow, timeout=300_000)
+    with qtbot.waitSignal(bar.trainRequested, timeout=300_000):
         qtbot.keyClick(bar, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
 
 

@@ -32,7 +32,7 @@ def start(runner, tmp_path, qtbot):
         runner.run = run
         gene_map = GeneMap(np.ones((48, 48)), gene="LTF")
         runner.start(worker.Request((gene_map,), RunConfig.preset("fast"), Mode.CHECK, tmp_path))
-        qtbot.waitUntil(lambda: runner.session.state is State.TRAINING, timeout=10_000)
+        qtbot.waitUntil(lambda: runner.session.state is State.TRAINING, timeout=300_000)
 
     return begin
 
@@ -59,13 +59,13 @@ def test_stop_right_after_pause_ends_the_run(runner, start, qtbot):
     start(slow_steps)
     runner.toggle_pause()
     runner.stop()
-    qtbot.waitUntil(lambda: runner.session.result == "result", timeout=10_000)
+    qtbot.waitUntil(lambda: runner.session.result == "result", timeout=300_000)
 
 
 def test_a_pause_asked_for_at_the_end_does_not_keep_the_result_back(runner, start, qtbot):
     start(slow_end)
     runner.toggle_pause()
-    qtbot.waitUntil(lambda: runner.session.result == "result", timeout=10_000)
+    qtbot.waitUntil(lambda: runner.session.result == "result", timeout=300_000)
 
 
 def test_an_abandoned_run_tells_the_next_one_nothing(runner, start, qtbot):

@@ -17,7 +17,7 @@ OTHER = {
     "warmup_steps": 3, "betas": (0.8, 0.99), "slide_weight": 2.5, "sparse_to_dense": True, "hiding": "lattice",
     "hidden_share": 0.35, "relative_loss": False, "held_out": 0.1, "patience": 3, "average": 0.9985, "precision": "float32",
     "tile_bins": 128, "overlap": "uniform", "symmetries": 4, "map_share": 0.25, "classical": ("kriging", "bilinear"),
-    "classical_share": 0.25, "restore_measured": False, "cascades": 3, "blocks": 2, "channels": 32, "growth": 16,
+    "classical_share": 0.25, "image": False, "restore_measured": False, "cascades": 3, "blocks": 2, "channels": 32, "growth": 16,
     "convolutions": 2, "heads": 2, "window": 4, "attention": True, "data_consistency": False, "layout": "dense",
     "start": "replicate", "smoothings": (1.5,), "scaled": False, "quantiles": (0.1, 0.5, 0.9),
 }  # fmt: skip
@@ -82,7 +82,7 @@ def test_every_setting_can_be_shown_and_is_the_only_change(form, part, name):
 def test_every_setting_can_be_taken_back(qtbot, form, part, name):
     form.setValue(with_settings(RunConfig.preset("fast"), {name: OTHER[name]}))
     form.folds[part].setOpen(True)
-    qtbot.waitUntil(lambda: not form.rows[name].reset_button.visibleRegion().isEmpty(), timeout=2000)
+    qtbot.waitUntil(lambda: not form.rows[name].reset_button.visibleRegion().isEmpty(), timeout=300_000)
     qtbot.mouseClick(form.rows[name].reset_button, Qt.MouseButton.LeftButton)
     assert form.value() == {}
     assert form.told == [{}]

@@ -81,9 +81,9 @@ def test_every_button_in_every_state(dock, qtbot, train, sample_slide, tmp_path)
         seen.setdefault(situation(session), set()).add(enabled(dock))
 
     def until(condition) -> None:
-        qtbot.waitUntil(condition, timeout=120_000)
+        qtbot.waitUntil(condition, timeout=300_000)
 
-    timer = QTimer()
+    timer = QTimer(dock)  # ends with the dock, also where the test fails
     timer.timeout.connect(look)
     timer.start(0)
     look()
@@ -228,7 +228,7 @@ class Clicks(RuleBasedStateMachine):
     @precondition(lambda self: self.runner.active)
     @rule()
     def finish(self) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 300
         while self.runner.active and time.monotonic() < end:
             if self.session.state is State.PAUSED:
                 self.runner.toggle_pause()
@@ -290,7 +290,7 @@ def _at_once(dock, qtbot, train, slide, folder):
 
 def _judging_at_once(dock, qtbot, train, slide, folder):
     dock.panels.sampling.at_once_box.setChecked(True)
-    qtbot.waitUntil(lambda: dock.session.shown is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.shown is not None, timeout=300_000)
     assert dock.at_once.busy
 
 
@@ -306,13 +306,13 @@ def _starting(dock, qtbot, train, slide, folder):
 
 def _training(dock, qtbot, train, slide, folder):
     train(dock, 100_000)
-    qtbot.waitUntil(lambda: dock.session.running and dock.session.progress is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.running and dock.session.progress is not None, timeout=300_000)
 
 
 def _paused(dock, qtbot, train, slide, folder):
     _training(dock, qtbot, train, slide, folder)
     dock.panels.run.pause_button.click()
-    qtbot.waitUntil(lambda: dock.session.state is State.PAUSED, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.state is State.PAUSED, timeout=300_000)
 
 
 def _stopping(dock, qtbot, train, slide, folder):
@@ -323,12 +323,12 @@ def _stopping(dock, qtbot, train, slide, folder):
 
 def _scoring(dock, qtbot, train, slide, folder):
     train(dock, 1)
-    qtbot.waitUntil(lambda: dock.session.state is State.SCORING, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.state is State.SCORING, timeout=300_000)
 
 
 def _comparing(dock, qtbot, train, slide, folder):
     _judging_at_once(dock, qtbot, train, slide, folder)
-    qtbot.waitUntil(lambda: not dock.display.busy, timeout=20_000)
+    qtbot.waitUntil(lambda: not dock.display.busy, timeout=300_000)
     gene = dock.session.gene
     layers = (f"{gene} - sparse input (at once)", f"{gene} - imputed (at once)")
     dock.results.comparison.show(CompareChoice(CompareMode.SWIPE, *layers))
@@ -336,14 +336,14 @@ def _comparing(dock, qtbot, train, slide, folder):
 
 def _writing(dock, qtbot, train, slide, folder):
     train(dock, 1)
-    qtbot.waitUntil(lambda: dock.session.can_export and not dock.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.can_export and not dock.session.running, timeout=300_000)
     dock.results.export(folder / "out")
     assert dock.results.busy
 
 
 def _showing_layers(dock, qtbot, train, slide, folder):
     dock.panels.sampling.at_once_box.setChecked(True)
-    qtbot.waitUntil(lambda: dock.display.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: dock.display.busy, timeout=300_000)
 
 
 SITUATIONS = (
@@ -365,7 +365,7 @@ def test_the_dock_can_be_closed_in_the_middle_of_anything(opened, qtbot, train, 
     assert opened.over
     assert _nothing_goes_on(opened)
     before = names(opened)
-    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=60_000)
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=300_000)
     qtbot.wait(50)
     assert names(opened) == before, "a layer came after the end"
     viewer.layers.clear()
@@ -377,13 +377,13 @@ def test_the_window_can_be_closed_in_the_middle_of_anything(opened, qtbot, train
     opened.viewer.close()
     assert opened.over
     assert _nothing_goes_on(opened)
-    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=60_000)
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=300_000)
     qtbot.wait(50)
 
 
 def test_the_window_can_be_closed_while_the_dock_floats(opened, qtbot, train):
     opened.parent().setFloating(True)
-    qtbot.waitUntil(lambda: opened.window() is opened.parent())
+    qtbot.waitUntil(lambda: opened.window() is opened.parent(), timeout=300_000)
     _training(opened, qtbot, train, None, None)
     opened.viewer.close()
     assert opened.over
@@ -392,7 +392,7 @@ def test_the_window_can_be_closed_while_the_dock_floats(opened, qtbot, train):
 
 def test_the_window_can_be_closed_under_the_export_dialog(opened, qtbot, train, tmp_path):
     train(opened, 1)
-    qtbot.waitUntil(lambda: opened.session.can_export and not opened.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.can_export and not opened.session.running, timeout=300_000)
     qtbot.wait(100)
 
     def close() -> None:
@@ -412,29 +412,29 @@ def _all_well(dock, qtbot) -> None:
     """It can be worked on: another gene is counted and shown."""
     other = next(gene for gene in dock.session.bundle.genes if gene != dock.session.gene)
     dock.choose_gene(other)
-    qtbot.waitUntil(lambda: dock.session.can_train and dock.session.gene_map.gene == other, timeout=60_000)
-    qtbot.waitUntil(lambda: f"{other} - counts" in names(dock), timeout=10_000)
+    qtbot.waitUntil(lambda: dock.session.can_train and dock.session.gene_map.gene == other, timeout=300_000)
+    qtbot.waitUntil(lambda: f"{other} - counts" in names(dock), timeout=300_000)
     assert dock.session.message == ""
 
 
 def test_deleting_every_layer_while_maps_are_compared_ends_the_comparison(opened, qtbot, train):
     _comparing(opened, qtbot, train, None, None)
     opened.viewer.layers.clear()
-    qtbot.waitUntil(lambda: opened.results.comparison.mode is CompareMode.OFF, timeout=5_000)
-    qtbot.waitUntil(lambda: not opened.at_once.busy and not opened.display.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.results.comparison.mode is CompareMode.OFF, timeout=300_000)
+    qtbot.waitUntil(lambda: not opened.at_once.busy and not opened.display.busy, timeout=300_000)
     _all_well(opened, qtbot)
 
 
 def test_deleting_every_layer_while_a_preview_is_shown_brings_none_back(opened, qtbot, train):
     train(opened, 100_000)
     preview = f"{opened.session.gene} - preview"
-    qtbot.waitUntil(lambda: preview in names(opened), timeout=120_000)
+    qtbot.waitUntil(lambda: preview in names(opened), timeout=300_000)
     opened.viewer.layers.clear()
     step = opened.session.progress.step
-    qtbot.waitUntil(lambda: opened.session.progress.step > step + 5, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.progress.step > step + 5, timeout=300_000)
     assert names(opened) == []
     opened.panels.run.stop_button.click()
-    qtbot.waitUntil(lambda: opened.session.result is not None and not opened.display.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: opened.session.result is not None and not opened.display.busy, timeout=300_000)
     assert f"{opened.session.gene} - imputed" in names(opened)
     _all_well(opened, qtbot)
 
@@ -442,7 +442,7 @@ def test_deleting_every_layer_while_a_preview_is_shown_brings_none_back(opened, 
 def test_deleting_every_layer_while_a_gene_is_imputed_at_once_does_no_harm(opened, qtbot, train):
     _showing_layers(opened, qtbot, train, None, None)
     opened.viewer.layers.clear()
-    qtbot.waitUntil(lambda: not opened.at_once.busy and not opened.display.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not opened.at_once.busy and not opened.display.busy, timeout=300_000)
     _all_well(opened, qtbot)
 
 
@@ -450,12 +450,12 @@ def test_a_slide_opened_again_is_seen_again(opened, qtbot, sample_slide, slow_sl
     own = [layer for layer in opened.viewer.layers if "s2sst_bundle" in layer.metadata]
     seen = [layer.visible for layer in own]
     opened.open_slide(slow_slide)
-    qtbot.waitUntil(lambda: opened.session.bundle.path == slow_slide and opened.session.can_train, timeout=60_000)
-    qtbot.waitUntil(lambda: not opened.display.busy)
+    qtbot.waitUntil(lambda: opened.session.bundle.path == slow_slide and opened.session.can_train, timeout=300_000)
+    qtbot.waitUntil(lambda: not opened.display.busy, timeout=300_000)
     assert not any(layer.visible for layer in own)
     opened.open_slide(sample_slide)
-    qtbot.waitUntil(lambda: opened.session.bundle.path == sample_slide and opened.session.can_train, timeout=60_000)
-    qtbot.waitUntil(lambda: not opened.display.busy)
+    qtbot.waitUntil(lambda: opened.session.bundle.path == sample_slide and opened.session.can_train, timeout=300_000)
+    qtbot.waitUntil(lambda: not opened.display.busy, timeout=300_000)
     assert [layer.visible for layer in own] == seen
 
 
@@ -465,10 +465,10 @@ def test_a_slide_opened_again_is_seen_again(opened, qtbot, sample_slide, slow_sl
 def test_a_folder_that_is_no_slide_does_not_end_the_training(opened, qtbot, train, tmp_path):
     _training(opened, qtbot, train, None, None)
     opened.open_slide(tmp_path)
-    qtbot.waitUntil(lambda: bool(opened.session.message), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(opened.session.message), timeout=300_000)
     assert opened.session.state is State.TRAINING
     opened.panels.run.stop_button.click()
-    qtbot.waitUntil(lambda: opened.session.result is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.result is not None, timeout=300_000)
 
 
 def test_another_slide_in_the_middle_of_a_row_leaves_no_row(opened, qtbot, train, slow_slide):
@@ -476,7 +476,7 @@ def test_another_slide_in_the_middle_of_a_row_leaves_no_row(opened, qtbot, train
     _training(opened, qtbot, train, None, None)
     assert opened.session.queue.total == 3
     opened.open_slide(slow_slide)
-    qtbot.waitUntil(lambda: opened.session.bundle.path == slow_slide and opened.session.can_train, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.bundle.path == slow_slide and opened.session.can_train, timeout=300_000)
     assert not opened.panels.run.queue_line.isVisible()
     assert opened.panels.run.line.text() == ""
     qtbot.wait(300)
@@ -488,7 +488,7 @@ def test_a_row_that_was_still_being_counted_is_not_begun_on_another_slide(opened
     opened.choose_genes(tuple(opened.session.bundle.genes)[:3])
     opened.viewer.open(str(slow_slide), plugin="napari-s2sst")
     train(opened, 2)
-    qtbot.waitUntil(lambda: opened.session.bundle.path == slow_slide and opened.session.can_train, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.bundle.path == slow_slide and opened.session.can_train, timeout=300_000)
     qtbot.wait(500)
     assert not opened.session.running
     assert opened.session.entries == ()
@@ -498,8 +498,8 @@ def test_another_slide_while_files_are_written_leaves_them_whole(opened, qtbot, 
     _writing(opened, qtbot, train, slow_slide, tmp_path)
     gene = opened.session.gene
     opened.open_slide(slow_slide)
-    qtbot.waitUntil(lambda: opened.session.bundle.path == slow_slide and opened.session.can_train, timeout=60_000)
-    qtbot.waitUntil(lambda: not opened.results.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.bundle.path == slow_slide and opened.session.can_train, timeout=300_000)
+    qtbot.waitUntil(lambda: not opened.results.busy, timeout=300_000)
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"imputed.h5ad", f"{gene}.ome.tif", "run.json"} <= written
     assert not any("partial" in name or "tmp" in name for name in written)
@@ -508,9 +508,9 @@ def test_another_slide_while_files_are_written_leaves_them_whole(opened, qtbot, 
 def test_two_slides_dropped_one_after_the_other_end_with_the_second(opened, qtbot, slow_slide, tmp_path):
     third = Path(shutil.copytree(slow_slide, tmp_path / "third"))
     opened.viewer.open(str(slow_slide), plugin="napari-s2sst")
-    qtbot.waitUntil(lambda: opened.opening.busy, timeout=10_000)
+    qtbot.waitUntil(lambda: opened.opening.busy, timeout=300_000)
     opened.viewer.open(str(third), plugin="napari-s2sst")
-    qtbot.waitUntil(lambda: opened.session.bundle.path == third and opened.session.can_train, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.bundle.path == third and opened.session.can_train, timeout=300_000)
 
 
 # ---- many changes at a time
@@ -525,7 +525,7 @@ def _at_once_of(dock, qtbot, gene=None, **sampling):
             return False
         return shown.gene == dock.session.gene == dock.session.gene_map.gene and not dock.session.outdated
 
-    qtbot.waitUntil(there, timeout=60_000)
+    qtbot.waitUntil(there, timeout=300_000)
     job, session = dock.session.shown.result.job, dock.session
     assert job.config.sampling.stride == session.sampling.stride
     assert job.config.grid.bin_um == session.gene_map.bin_um == session.sampling.bin_um
@@ -539,7 +539,9 @@ def test_five_genes_chosen_quickly_end_with_the_last(opened, qtbot):
     for gene in genes:
         opened.choose_gene(gene)
         qtbot.wait(40)
-    qtbot.waitUntil(lambda: opened.session.shown is not None and opened.session.shown.gene == genes[-1], timeout=60_000)
+    qtbot.waitUntil(
+        lambda: opened.session.shown is not None and opened.session.shown.gene == genes[-1], timeout=300_000
+    )
     _at_once_of(opened, qtbot)
     assert [name for name in names(opened) if name.endswith("counts")] == [f"{genes[-1]} - counts"]
 
@@ -554,9 +556,9 @@ def test_sampling_changed_while_a_gene_is_imputed_at_once_ends_with_what_the_pan
     qtbot.wait(300)
     panel.check_button.setChecked(True)
     panel.stride_box.setValue(2)
-    qtbot.waitUntil(lambda: opened.session.gene_map.bin_um == 40, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.gene_map.bin_um == 40, timeout=300_000)
     _at_once_of(opened, qtbot)
-    qtbot.waitUntil(lambda: bool(opened.session.shown.scores), timeout=60_000)
+    qtbot.waitUntil(lambda: bool(opened.session.shown.scores), timeout=300_000)
 
 
 def test_what_was_imputed_at_once_does_not_cover_a_run_that_ended_sooner(opened, qtbot, train):
@@ -564,7 +566,7 @@ def test_what_was_imputed_at_once_does_not_cover_a_run_that_ended_sooner(opened,
     assert opened.at_once.busy
     train(opened, 1)
     assert not opened.at_once.busy
-    qtbot.waitUntil(lambda: opened.session.result is not None and not opened.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.result is not None and not opened.session.running, timeout=300_000)
     qtbot.wait(1500)
     assert opened.session.shown.number == 1
 
@@ -572,33 +574,33 @@ def test_what_was_imputed_at_once_does_not_cover_a_run_that_ended_sooner(opened,
 def test_a_run_that_failed_gives_way_to_imputing_at_once_again(opened, qtbot, train, tmp_path):
     opened.panels.sampling.at_once_box.setChecked(True)
     train(opened, 2, images=tmp_path / "nowhere")
-    qtbot.waitUntil(lambda: "nowhere" in opened.session.message, timeout=60_000)
+    qtbot.waitUntil(lambda: "nowhere" in opened.session.message, timeout=300_000)
     _at_once_of(opened, qtbot)
 
 
 def test_imputing_at_once_that_was_switched_off_shows_nothing_any_more(opened, qtbot):
     opened.panels.sampling.at_once_box.setChecked(True)
     opened.panels.sampling.at_once_box.setChecked(False)
-    qtbot.waitUntil(lambda: not opened.at_once.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not opened.at_once.busy, timeout=300_000)
     assert opened.session.shown is None
 
 
 def test_judging_a_map_does_not_end_its_comparison(opened, qtbot, train):
     _comparing(opened, qtbot, train, None, None)
-    qtbot.waitUntil(lambda: bool(opened.session.shown.scores) and not opened.at_once.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: bool(opened.session.shown.scores) and not opened.at_once.busy, timeout=300_000)
     comparison = opened.results.comparison
     assert comparison.mode is CompareMode.SWIPE
     gene = opened.session.gene
     assert not opened.viewer.layers[f"{gene} - imputed (at once)"].visible
     comparison.end()
-    qtbot.waitUntil(lambda: f"{gene} - error (at once)" in names(opened), timeout=10_000)
+    qtbot.waitUntil(lambda: f"{gene} - error (at once)" in names(opened), timeout=300_000)
 
 
 def test_train_clicked_twice_begins_one_run(opened, qtbot, train):
     train(opened, 2)
     opened.panels.run.train_button.click()
     opened.train()
-    qtbot.waitUntil(lambda: opened.session.result is not None and not opened.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.result is not None and not opened.session.running, timeout=300_000)
     qtbot.wait(300)
     assert len(opened.session.entries) == 1
 
@@ -607,9 +609,9 @@ def test_train_clicked_twice_for_several_genes_begins_one_row(opened, qtbot, tra
     opened.choose_genes(tuple(opened.session.bundle.genes)[:2])
     train(opened, 1)
     opened.train()
-    qtbot.waitUntil(lambda: opened.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.running, timeout=300_000)
     opened.train()
-    qtbot.waitUntil(lambda: len(opened.session.entries) == 2 and not opened.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: len(opened.session.entries) == 2 and not opened.session.running, timeout=300_000)
     qtbot.wait(300)
     assert not opened.session.running
     assert len(opened.session.entries) == 2
@@ -619,7 +621,7 @@ def test_bins_turned_while_a_row_is_counted_are_not_trained_on_with_old_counts(o
     opened.choose_genes(tuple(opened.session.bundle.genes)[:2])
     train(opened, 1)
     opened.panels.sampling.bin_box.setValue(40)
-    qtbot.waitUntil(lambda: opened.session.can_train or opened.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.can_train or opened.session.running, timeout=300_000)
     assert not opened.session.running
     assert opened.session.gene_map.bin_um == 40
 
@@ -627,17 +629,17 @@ def test_bins_turned_while_a_row_is_counted_are_not_trained_on_with_old_counts(o
 def test_another_result_can_not_be_chosen_while_a_row_runs(opened, qtbot, train):
     opened.choose_genes(tuple(opened.session.bundle.genes)[:2])
     train(opened, 1)
-    qtbot.waitUntil(lambda: len(opened.session.entries) == 2 and not opened.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: len(opened.session.entries) == 2 and not opened.session.running, timeout=300_000)
     shown = opened.session.shown
     _training(opened, qtbot, train, None, None)
     opened.panels.result.result_box.setCurrentIndex(1)
     assert opened.session.shown is shown
     assert opened.panels.result.result_box.currentIndex() == 0
     opened.panels.run.stop_button.click()
-    qtbot.waitUntil(lambda: not opened.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: not opened.session.running, timeout=300_000)
     opened.panels.result.result_box.setCurrentIndex(1)
     assert opened.session.shown is opened.session.entries[1]
-    qtbot.waitUntil(lambda: not opened.display.busy)
+    qtbot.waitUntil(lambda: not opened.display.busy, timeout=300_000)
 
 
 def test_a_stopped_row_is_not_shown_any_more_and_its_result_is(opened, qtbot, train):
@@ -645,7 +647,7 @@ def test_a_stopped_row_is_not_shown_any_more_and_its_result_is(opened, qtbot, tr
     _training(opened, qtbot, train, None, None)
     assert opened.panels.run.queue_line.text().startswith("gene 1 of 3")
     opened.panels.run.stop_button.click()
-    qtbot.waitUntil(lambda: not opened.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: not opened.session.running, timeout=300_000)
     assert not opened.panels.run.queue_line.isVisible()
     assert opened.panels.tabs.currentIndex() == 3
 
@@ -655,11 +657,11 @@ def test_stop_while_many_genes_are_imputed_keeps_those_that_are_done(opened, qtb
     opened.choose_genes(genes)
     opened.session.several = Several.TOGETHER
     train(opened, 1)
-    qtbot.waitUntil(lambda: opened.session.state is State.SCORING, timeout=60_000)
-    qtbot.waitUntil(lambda: "(2 of 8)" in opened.panels.run.line.text(), timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.state is State.SCORING, timeout=300_000)
+    qtbot.waitUntil(lambda: "(2 of 8)" in opened.panels.run.line.text(), timeout=300_000)
     opened.panels.run.stop_button.click()
     assert not opened.panels.run.stop_button.isEnabled()
-    qtbot.waitUntil(lambda: not opened.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: not opened.session.running, timeout=300_000)
     done = [entry.gene for entry in opened.session.entries]
     assert 1 <= len(done) < 8
     assert tuple(done) == genes[: len(done)]
@@ -670,7 +672,7 @@ def test_the_export_dialog_writes_what_it_named_though_a_run_ended_meanwhile(ope
     opened.choose_genes(tuple(opened.session.bundle.genes)[:2])
     train(opened, 1)
     first = opened.session.genes[0]
-    qtbot.waitUntil(lambda: len(opened.session.entries) == 1 and opened.session.can_export, timeout=60_000)
+    qtbot.waitUntil(lambda: len(opened.session.entries) == 1 and opened.session.can_export, timeout=300_000)
 
     def accept() -> None:
         dialog = opened.results.dialog
@@ -682,7 +684,7 @@ def test_the_export_dialog_writes_what_it_named_though_a_run_ended_meanwhile(ope
 
     QTimer.singleShot(50, accept)
     opened.panels.result.export_button.click()
-    qtbot.waitUntil(lambda: not opened.session.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not opened.session.busy, timeout=300_000)
     assert opened.session.shown.gene != first
     assert (tmp_path / "out" / f"{first}.ome.tif").exists()
     assert len(list((tmp_path / "out").glob("*.ome.tif"))) == 1
@@ -690,10 +692,10 @@ def test_the_export_dialog_writes_what_it_named_though_a_run_ended_meanwhile(ope
 
 def test_a_model_for_another_stride_can_only_be_put_away(opened, qtbot, train, tmp_path):
     _writing(opened, qtbot, train, None, tmp_path)
-    qtbot.waitUntil(lambda: not opened.session.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not opened.session.busy, timeout=300_000)
     opened.panels.sampling.stride_box.setValue(3)
     opened.models.load(tmp_path / "out" / "model.safetensors")
-    qtbot.waitUntil(lambda: opened.models.card is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: opened.models.card is not None, timeout=300_000)
     assert not opened.models.card.impute_button.isEnabled()
     assert not opened.models.card.train_button.isEnabled()
     opened.models.card.cancel_button.click()
@@ -703,16 +705,16 @@ def test_a_model_for_another_stride_can_only_be_put_away(opened, qtbot, train, t
 
 def test_saving_before_any_run_writes_the_model_that_imputed_at_once(opened, qtbot, tmp_path):
     opened.panels.sampling.at_once_box.setChecked(True)
-    qtbot.waitUntil(lambda: opened.panels.training.save_button.isEnabled(), timeout=60_000)
+    qtbot.waitUntil(lambda: opened.panels.training.save_button.isEnabled(), timeout=300_000)
     assert opened.session.model is None
     opened.models.save(tmp_path / "shipped")
-    qtbot.waitUntil(lambda: (tmp_path / "shipped.safetensors").exists(), timeout=20_000)
+    qtbot.waitUntil(lambda: (tmp_path / "shipped.safetensors").exists(), timeout=300_000)
 
 
 def test_a_model_saved_without_an_ending_replaces_no_file(opened, qtbot, train, tmp_path):
     (tmp_path / "model.safetensors").write_text("precious")
     train(opened, 1)
-    qtbot.waitUntil(lambda: opened.session.model is not None and not opened.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.model is not None and not opened.session.running, timeout=300_000)
     opened.models.save(tmp_path / "model")
     assert "is there already" in opened.session.message
     assert (tmp_path / "model.safetensors").read_text() == "precious"
@@ -721,7 +723,7 @@ def test_a_model_saved_without_an_ending_replaces_no_file(opened, qtbot, train, 
 def test_regions_redrawn_while_training_count_afterwards(opened, qtbot, train):
     opened.regions.add([Region("left", box(100, 100, 700, 1200))])
     whole = opened.session.gene_map.tissue.sum()
-    qtbot.waitUntil(lambda: opened.session.can_train and opened.session.gene_map.tissue.sum() < whole, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.can_train and opened.session.gene_map.tissue.sum() < whole, timeout=300_000)
     _training(opened, qtbot, train, None, None)
     used = opened.session.gene_map
     opened.regions.layer.add_polygons([[800, 800], [800, 1200], [1200, 1200], [1200, 800]])
@@ -729,9 +731,9 @@ def test_regions_redrawn_while_training_count_afterwards(opened, qtbot, train):
     assert opened.session.gene_map is used
     assert opened.session.running
     opened.panels.run.stop_button.click()
-    qtbot.waitUntil(lambda: not opened.session.running, timeout=60_000)
+    qtbot.waitUntil(lambda: not opened.session.running, timeout=300_000)
     assert [region.name for region in opened.session.result.job.regions] == ["left"]
-    qtbot.waitUntil(lambda: opened.session.can_train, timeout=60_000)
+    qtbot.waitUntil(lambda: opened.session.can_train, timeout=300_000)
     assert opened.session.gene_map.tissue.sum() > used.tissue.sum()
 
 
@@ -740,7 +742,7 @@ def test_the_theme_can_be_changed_while_training(opened, qtbot, train):
     for theme in ("light", "dark"):
         opened.viewer.theme = theme
         step = opened.session.progress.step
-        qtbot.waitUntil(lambda step=step: opened.session.progress.step > step, timeout=60_000)
+        qtbot.waitUntil(lambda step=step: opened.session.progress.step > step, timeout=300_000)
     opened.runner.abandon()
 
 
@@ -751,15 +753,15 @@ def test_the_dock_of_one_of_two_windows_is_closed_while_both_train(
     other = make_napari_viewer(show=True).window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
     other.panels.sampling.at_once_box.setChecked(False)
     other.open_slide(sample_slide)
-    qtbot.waitUntil(lambda: other.session.can_train, timeout=60_000)
+    qtbot.waitUntil(lambda: other.session.can_train, timeout=300_000)
     for dock in (other, opened):
         train(dock, 100_000)
-    qtbot.waitUntil(lambda: all(dock.session.progress is not None for dock in (opened, other)), timeout=120_000)
+    qtbot.waitUntil(lambda: all(dock.session.progress is not None for dock in (opened, other)), timeout=300_000)
     opened.viewer.window.remove_dock_widget(opened)
     step = other.session.progress.step
-    qtbot.waitUntil(lambda: other.session.progress.step > step, timeout=60_000)
+    qtbot.waitUntil(lambda: other.session.progress.step > step, timeout=300_000)
     other.panels.run.stop_button.click()
-    qtbot.waitUntil(lambda: other.session.result is not None and not other.display.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: other.session.result is not None and not other.display.busy, timeout=300_000)
     assert opened.session.result is None
 
 
@@ -793,18 +795,18 @@ def test_a_table_of_counts_goes_from_file_to_files(dock, qtbot, train, request, 
     path = request.getfixturevalue("h5ad") if kind == "h5ad" else request.getfixturevalue("shared_data")(f"maps/{kind}")
     dock.panels.sampling.at_once_box.setChecked(False)
     dock.open_slide(path)
-    qtbot.waitUntil(lambda: dock.session.can_train or bool(dock.session.message), timeout=60_000)
+    qtbot.waitUntil(lambda: dock.session.can_train or bool(dock.session.message), timeout=300_000)
     assert dock.session.message == ""
     assert dock.panels.sampling.bin_box.isReadOnly()
     panel = dock.panels.sampling
     (panel.check_button if mode is Mode.CHECK else panel.fill_button).setChecked(True)
     assert dock.session.sampling.mode is mode
     train(dock, 2)
-    qtbot.waitUntil(lambda: dock.session.result is not None or bool(dock.session.message), timeout=120_000)
+    qtbot.waitUntil(lambda: dock.session.result is not None or bool(dock.session.message), timeout=300_000)
     assert dock.session.message == ""
     assert bool(dock.session.shown.scores) == (mode is Mode.CHECK)
-    qtbot.waitUntil(lambda: not dock.display.busy)
+    qtbot.waitUntil(lambda: not dock.display.busy, timeout=300_000)
     dock.results.export(tmp_path / "out")
-    qtbot.waitUntil(partial(Path.exists, tmp_path / "out" / "run.json"), timeout=60_000)
-    qtbot.waitUntil(lambda: not dock.session.busy, timeout=60_000)
+    qtbot.waitUntil(partial(Path.exists, tmp_path / "out" / "run.json"), timeout=300_000)
+    qtbot.waitUntil(lambda: not dock.session.busy, timeout=300_000)
     assert dock.session.message == ""

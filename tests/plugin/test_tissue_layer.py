@@ -27,7 +27,7 @@ def tissue(viewer, qtbot):
 
 
 def settled(qtbot, tissue):
-    return qtbot.waitSignal(tissue.changed, timeout=2000)
+    return qtbot.waitSignal(tissue.changed, timeout=300_000)
 
 
 def test_the_mask_lies_on_the_bins_in_um(tissue, viewer):

@@ -196,9 +196,9 @@ def test_nothing_can_be_changed_during_a_run(panel):
 
 def test_models_are_saved_and_loaded_on_request(qtbot, panel):
     panel.setModelEnabled(save=True, load=True)
-    with qtbot.waitSignal(panel.saveModelRequested, timeout=1000):
+    with qtbot.waitSignal(panel.saveModelRequested, timeout=300_000):
         qtbot.mouseClick(panel.save_button, Qt.MouseButton.LeftButton)
-    with qtbot.waitSignal(panel.loadModelRequested, timeout=1000):
+    with qtbot.waitSignal(panel.loadModelRequested, timeout=300_000):
         qtbot.mouseClick(panel.load_button, Qt.MouseButton.LeftButton)
     panel.setModelEnabled(save=False, load=False)
     assert not panel.save_button.isEnabled()

@@ -28,7 +28,7 @@ def test_a_run_returns_maps_scores_and_weights(qtbot, request_of):
     worker = RunWorker(request_of(steps=2))
     events = []
     worker.yielded.connect(events.append)
-    with qtbot.waitSignal(worker.returned, timeout=120_000) as returned:
+    with qtbot.waitSignal(worker.returned, timeout=300_000) as returned:
         worker.start()
     result = returned.args[0]
     assert result.trained.steps == 2
@@ -40,7 +40,7 @@ def test_a_run_returns_maps_scores_and_weights(qtbot, request_of):
 def test_stop_returns_the_weights_learnt_so_far(qtbot, request_of):
     worker = RunWorker(request_of(steps=100_000))
     worker.yielded.connect(lambda event: worker.stop() if isinstance(event, Stepped) else None)
-    with qtbot.waitSignal(worker.returned, timeout=120_000) as returned:
+    with qtbot.waitSignal(worker.returned, timeout=300_000) as returned:
         worker.start()
     assert 1 <= returned.args[0].trained.steps < 100_000
 
@@ -48,21 +48,21 @@ def test_stop_returns_the_weights_learnt_so_far(qtbot, request_of):
 def test_stop_ends_a_paused_run(qtbot, request_of):
     worker = RunWorker(request_of(steps=100_000))
     worker.yielded.connect(lambda event: worker.pause() if isinstance(event, Started) else None)
-    with qtbot.waitSignal(worker.paused, timeout=120_000):
+    with qtbot.waitSignal(worker.paused, timeout=300_000):
         worker.start()
-    with qtbot.waitSignal(worker.returned, timeout=120_000):
+    with qtbot.waitSignal(worker.returned, timeout=300_000):
         worker.stop()
 
 
 def test_an_error_in_the_thread_arrives_as_a_sentence(qtbot, request_of, tmp_path):
     """A picture folder that is not there: refused by the engine, inside the thread."""
     worker = RunWorker(request_of(steps=2, images=tmp_path / "nowhere"))
-    with qtbot.waitSignal(worker.errored, timeout=120_000) as errored:
+    with qtbot.waitSignal(worker.errored, timeout=300_000) as errored:
         worker.start()
     text = sentence(errored.args[0])
     assert "nowhere" in text
     assert "Traceback" not in text
-    qtbot.waitUntil(lambda: not worker.is_running, timeout=5000)
+    qtbot.waitUntil(lambda: not worker.is_running, timeout=300_000)
 
 
 def test_a_runtime_error_is_not_swallowed(request_of):

@@ -19,6 +19,7 @@ _AT_ONCE = 1 << 24
 """Numbers of a dense table that are read at once: 64 MB."""
 _MOST_PACKED = 2000
 """Times smaller than its numbers that a stored table may be: deflate reaches 1030; what was never written takes nothing."""
+COUNTS_LAYER = "counts"
 WANTED = "an .h5ad of spots on a square lattice"
 
 
@@ -28,6 +29,8 @@ class AnnDataFile:
 
     counts: sparse.csc_matrix | None
     """(spots, genes)."""
+    counts_from: str
+    """Where in the file they are, as a sentence names it: ``table X``, or ``layer counts`` where X was normalised."""
     names: tuple[str, ...]
     is_gene: np.ndarray
     """(genes,) bool: False for proteins and the like."""
@@ -57,7 +60,7 @@ def read_anndata(path: Path) -> AnnDataFile:
                     array = _places_in_names(table.obs_names)
                 kinds = table.var.get("feature_types")
                 read = AnnDataFile(
-                    _in_memory(table),
+                    *_counts(table),
                     tuple(map(str, table.var_names)),
                     np.ones(table.n_vars, bool) if kinds is None else (kinds.astype(str) == GENES).to_numpy(),
                     tuple(map(str, table.obs_names[:100])),
@@ -84,14 +87,28 @@ def read_anndata(path: Path) -> AnnDataFile:
     return read if xy is None else replace(read, xy=xy.astype(np.float64))
 
 
-def _in_memory(table: Any) -> sparse.csc_matrix | None:
-    """The counts as a sparse matrix, however they are stored; a dense table is read in parts. None without any."""
+def _counts(table: Any) -> tuple[sparse.csc_matrix | None, str]:
+    """X; or the layer ``counts``, as scanpy's users keep it, where X is not there or was normalised."""
     try:
-        x = table.X
+        x = _in_memory(table.X)
     except KeyError:
-        return None
-    if x is None or hasattr(x, "to_memory"):
-        matrix = None if x is None else x.to_memory()
+        x = None
+    if COUNTS_LAYER in table.layers and (x is None or not are_counts(x.data)):
+        return _in_memory(table.layers[COUNTS_LAYER]), f"layer {COUNTS_LAYER}"
+    return x, "table X"
+
+
+def are_counts(values: np.ndarray) -> bool:
+    """Whether all are whole numbers from 0 on."""
+    if values.dtype.kind not in "iufb":
+        return False
+    return bool(np.isfinite(values).all() and (values >= 0).all() and (values == np.floor(values)).all())
+
+
+def _in_memory(x: Any) -> sparse.csc_matrix | None:
+    """A table of the file as a sparse matrix, however it is stored; a dense one is read in parts. None without any."""
+    if x is None or hasattr(x, "to_memory") or sparse.issparse(x):
+        matrix = x.to_memory() if hasattr(x, "to_memory") else x
         if matrix is not None:
             matrix.check_format(full_check=True)  # what points beside the table would be read from any place in memory
         return None if matrix is None else sparse.csc_matrix(matrix)

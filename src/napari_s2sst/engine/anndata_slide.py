@@ -6,6 +6,7 @@ Transcriptomics (Visium ST), binned Visium HD, and any other table of spots that
     st/TENX94.h5ad
       X                         (spots, genes) counts, dense or sparse, controls among the genes; bins without any count
                                 may have no row
+      layers/counts             the same, where X holds no counts
       obs/array_row, array_col  the spot's bin; wrong in HEST's pooled Visium HD, numbered after empty bins were dropped
       obs index                 ``10x13`` of Spatial Transcriptomics: column x row, where there is no array_row
       obs/in_tissue             0 where a spot is beside the tissue
@@ -28,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from .anndata_file import GENES, WANTED, AnnDataFile, read_anndata
+from .anndata_file import GENES, WANTED, AnnDataFile, are_counts, read_anndata
 from .bin_scale import scale_of_bins
 from .errors import BundleError
 from .fixed_bins import FixedBins
@@ -165,7 +166,7 @@ def _checked(path: Path, read: AnnDataFile) -> tuple[sparse.csc_matrix, tuple[st
             "nothing" if counts is None else f"{counts.dtype} for {counts.shape[0]} spots and {counts.shape[1]} genes"
         )
         raise BundleError(
-            f"The table X of {path} holds {found}; counts of genes in spots are needed. Download it again."
+            f"The {read.counts_from} of {path} holds {found}; counts of genes in spots are needed. Download it again."
         )
     names = read.names
     if not read.is_gene.all():
@@ -179,10 +180,10 @@ def _checked(path: Path, read: AnnDataFile) -> tuple[sparse.csc_matrix, tuple[st
             f"{path} names {', '.join(twice[:3])} more than once. Make the names unique (var_names_make_unique)."
         )
     values = counts.data
-    if not np.isfinite(values).all() or (values < 0).any() or (values != np.floor(values)).any():
+    if not are_counts(values):
         raise BundleError(
-            f"The table X of {path} holds values that are no counts: below 0, not whole or not numbers. Give the file as "
-            "it was before any normalisation."
+            f"The {read.counts_from} of {path} holds values that are no counts: below 0, not whole or not numbers. Give the "
+            "file as it was before any normalisation, or with the counts in a layer of that name."
         )
     counts.data = values.astype(np.float32)
     return counts, names

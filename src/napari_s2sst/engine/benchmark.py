@@ -31,13 +31,15 @@ CLASSICAL = (*METHODS, *BENCHMARK_METHODS)
 WITH_IMAGE = "TESLA with image"
 PANEL_METHODS = ("DIST", "BayesSpace")
 """They learn from all genes of the slide."""
-OURS = ("instant", "fast", "balanced")
+WITHOUT_IMAGE = "instant without image"
+OURS = (WITHOUT_IMAGE, "instant", "fast", "balanced")
 """The presets of this program's own; `paper` is an alternative like the classical methods."""
 _PAPER_SMALL = dict(
     cascades=2, blocks=3, convolutions=3, attention=False, layout="lattice", sparse_to_dense=False, patch_bins=64, seconds=120.0,
     precision="auto",
 )  # fmt: skip
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    WITHOUT_IMAGE: ("instant", {"image": False}),
     "paper, small network": ("paper", _PAPER_SMALL),
     "pictures alone": ("paper", {"slide_weight": 0.0}),
     "pictures alone, small network": ("paper", _PAPER_SMALL | {"slide_weight": 0.0}),
@@ -45,9 +47,9 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 """Name -> preset and what is changed of it. The small ones take the paper's losses, rate and pictures to a network that two
 cores can train in minutes: two cascades of three dense blocks on the lattice, no attention, eq. 3 without eq. 4."""
 NETWORKS = (*PRESETS, *VARIANTS)
-ONE_GENE_AT_A_TIME = ("paper", *VARIANTS)
+ONE_GENE_AT_A_TIME = ("paper", *(name for name in VARIANTS if name != WITHOUT_IMAGE))
 """Trained anew for every gene, as published; the others train on all chosen genes together unless told otherwise."""
-TRAINS_NOTHING = ("instant",)
+TRAINS_NOTHING = ("instant", WITHOUT_IMAGE)
 NEEDS_HOURS = ("paper", "pictures alone")
 GROUPS = {"classical": CLASSICAL, "panel": PANEL_METHODS, "networks": NETWORKS}
 SCORES = tuple(field.name for field in fields(Scores))

@@ -144,6 +144,9 @@ class ImputationConfig(_Part):
     """Classical estimates whose mean a share of the map is."""
     classical_share: Fraction = 0.0
     """That share. The network knows what maps look like, kriging how far this gene's bins tell each other."""
+    image: bool = False
+    """Look at the slide's morphology image, where it has one: it is known everywhere, and often tells more than the nearest
+    measured bins. What follows from it is learnt at this gene's measured bins, and nothing is added where that does not help."""
     restore_measured: bool = True
     """Put the measured bins back exactly, as the last step."""
 
@@ -230,7 +233,7 @@ _SMALL = NetworkConfig(
 """About 790,000 weights on the lattice. Without attention, which on a processor costs four times what the rest does,
 two cores see enough patches in a minute or two."""
 
-_MIXED = ImputationConfig(tile_bins=512, overlap="hann", symmetries=8, classical_share=0.5)
+_MIXED = ImputationConfig(tile_bins=512, overlap="hann", symmetries=8, classical_share=0.5, image=True)
 
 _REFINING = dict(
     patch_bins=64, batch=8, image_batch=8, image_style="counts", learning_rate=5e-4, schedule="cosine", warmup_steps=20,

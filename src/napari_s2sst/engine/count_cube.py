@@ -88,8 +88,12 @@ class CountCube(FixedBins):
         return totals, tissue_mask(totals, self.bin_um)
 
 
-def open_count_cube(path: str | Path) -> CountCube:
-    """Open a .npz with ``counts``, ``genes`` and ``bin_um``. Raises :class:`BundleError` when it is not such a file."""
+def open_count_cube(path: str | Path, bin_um: float | None = None) -> CountCube:
+    """Open a .npz with ``counts``, ``genes`` and ``bin_um``; the side of a bin may be given where the file lacks it.
+
+    Raises :class:`BundleError` when it is not such a file.
+    """
+    given_um = bin_um
     path = local_path(path, "a .npz with counts, genes and bin_um")
     if not path.is_file():
         raise BundleError(f"There is no file {path}. Choose a .npz with counts, genes and bin_um.")
@@ -100,12 +104,15 @@ def open_count_cube(path: str | Path) -> CountCube:
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("a single array and not a .npz")
             missing = [name for name in needed if name not in arrays.files]
+            if given_um is not None and missing == ["bin_um"]:
+                missing = []
             if missing:
                 raise BundleError(
                     f"{path} has no {' and no '.join(missing)}; it has {', '.join(arrays.files) or 'nothing'}. "
                     "Save it with counts[gene, row, column], genes and bin_um."
                 )
-            counts, genes, bin_um = (arrays[name] for name in needed)
+            counts, genes = arrays["counts"], arrays["genes"]
+            bin_um = arrays["bin_um"] if "bin_um" in arrays.files else np.asarray(given_um)
     except BundleError:
         raise
     # zipfile and numpy raise nearly every kind: on passwords, on other packings, on what no memory holds.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .maps import SparseMap
+from .sampling import CONTEXT_LATTICE, lattice_cells
 
 MARGIN_LATTICE = 12
 """Lattice bins of glass kept around the tissue. The convolutions could see farther, and what they see there is the same
@@ -68,16 +69,18 @@ def around_tissue(sparse: SparseMap, *, align: int = 1) -> Part:
 
 def tissue_parts(sparse: SparseMap, *, gap: int, align: int = 1) -> list[Part]:
     """The same in several rectangles where empty rows or columns of ``gap`` lattice bins and more lie between them."""
-    cells = tissue_cells(sparse)
-    return [_part(sparse, box, align) for box in _split(cells, _bounds(cells), max(gap, 2 * (MARGIN_LATTICE + align)))]
+    cells, least = tissue_cells(sparse), 2 * (_margin(sparse) + align)
+    return [_part(sparse, box, align) for box in _split(cells, _bounds(cells), max(gap, least))]
 
 
 def tissue_cells(sparse: SparseMap) -> np.ndarray:
     """(lattice rows, lattice columns) where any bin is wanted or measured; a bin without a lattice bin goes to the last."""
-    wanted = sparse.tissue
-    for axis, length in enumerate(sparse.measured.shape):
-        wanted = np.logical_or.reduceat(wanted, np.arange(length) * sparse.stride, axis=axis)
-    return wanted | sparse.measured
+    return lattice_cells(sparse.tissue, sparse.measured.shape, sparse.stride) | sparse.measured
+
+
+def _margin(sparse: SparseMap) -> int:
+    """Lattice bins kept around the tissue: as far as the context goes, where there is one."""
+    return MARGIN_LATTICE if sparse.context is None else max(MARGIN_LATTICE, CONTEXT_LATTICE)
 
 
 def _bounds(cells: np.ndarray) -> Box:
@@ -110,10 +113,11 @@ def _split(cells: np.ndarray, box: Box, gap: int) -> Iterator[Box]:
 def _part(sparse: SparseMap, box: Box, align: int) -> Part:
     """The box (lattice bins) with its margin."""
     take, at, core = [], [], []
+    margin = _margin(sparse)
     for axis, (begin, end) in enumerate((box[:2], box[2:])):
         length, bins = sparse.measured.shape[axis], sparse.shape[axis]
-        first = max(0, begin - MARGIN_LATTICE) // align * align
-        last = length - max(0, length - end - MARGIN_LATTICE) // align * align
+        first = max(0, begin - margin) // align * align
+        last = length - max(0, length - end - margin) // align * align
         take.append(slice(first, last))
         at.append(slice(first * sparse.stride, bins if last == length else last * sparse.stride))
         begin, end = (0 if begin == 0 else begin * sparse.stride), (bins if end == length else end * sparse.stride)
@@ -130,5 +134,7 @@ def _part(sparse: SparseMap, box: Box, align: int) -> Part:
         origin_um=tuple(o + part.start * sparse.bin_um for o, part in zip(sparse.origin_um, full, strict=True)),
         totals=sparse.totals[lattice] if has_totals else None,
         median_total=sparse.normalisation("median-log1p").median_total if has_totals else sparse.median_total,
+        context=None if sparse.context is None else sparse.context[lattice],
+        image=None if sparse.image is None else sparse.image[full],
     )
     return Part(piece, full, tuple(core), sparse.shape)

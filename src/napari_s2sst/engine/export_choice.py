@@ -34,6 +34,8 @@ class ExportChoice:
     model: bool = True
     regions: bool = False
     """`regions.geojson`, when the run had some."""
+    region_table: bool = False
+    """Area, means and error of every gene in every region, or in the whole slide, as `region_table.csv`."""
     script: bool = False
     """`repeat.sh`, which repeats the run on the command line, and what it needs."""
 
@@ -93,6 +95,7 @@ def file_names(item: ExportItem, choice: ExportChoice, suffix: Suffixes | None =
             (choice.comparison, f"{stem}-comparison.{choice.figure_format}"),
         ]
     wanted += [(choice.tables, f"{name}{shared}.csv") for name in ("scores", "losses")]
+    wanted += [(choice.region_table, f"region_table{shared}.csv")]
     script = choice.script and item.has_script
     wanted += [
         (choice.model, f"model{shared}.safetensors"),

@@ -16,6 +16,8 @@ from .errors import BundleError
 
 MAX_BINS = 200_000_000
 """A larger map is a slip of the finger (bins of 0.1 um): no screen shows it and no memory holds its arrays."""
+_LARGEST = 2.0**30
+"""Bin numbers along one axis stay below, from the slide's origin, to be counted in 32 bits."""
 TISSUE_CELL_UM = 10.0
 """The tissue's outline is found on cells at least this large; finer bins share a cell's answer."""
 CLOSING_UM = 40.0
@@ -61,29 +63,40 @@ class Grid:
         return self.shape[0] * self.shape[1]
 
     def bins_of(self, y_um: np.ndarray, x_um: np.ndarray) -> np.ndarray:
-        """(n,) flat bin number of each point, int64; -1 for points that are off the grid or not numbers."""
+        """(n,) flat bin number of each point, int32; -1 for points that are off the grid or not numbers."""
         if not len(y_um):
-            return np.zeros(0, np.int64)
-        bins, columns = self._along(0, y_um), self._along(1, x_um)
-        # A NaN makes the smallest and the largest NaN, and no comparison with it is true.
-        outside = None
-        for each, length in zip((bins, columns), self.shape, strict=True):
-            if not (each.min() >= 0 and each.max() < length):
-                off = ~((each >= 0) & (each < length))
-                outside = off if outside is None else outside | off
-        bins *= self.shape[1]
+            return np.zeros(0, np.int32)
+        if not all(self._holds(axis, positions) for axis, positions in enumerate((y_um, x_um))):
+            return self._bins_of_any(y_um, x_um)
+        bins, columns = self._along(y_um), self._along(x_um)
+        bins -= np.int32(self.first[0])
+        bins *= np.int32(self.shape[1])
         bins += columns
-        if outside is not None:
-            bins[outside] = -1
-        return bins.astype(np.int64)
-
-    def _along(self, axis: int, position_um: np.ndarray) -> np.ndarray:
-        """(n,) float64 bin numbers along one axis."""
-        # Divided in float64, exactly as `over` divides the ends, so that the largest coordinate stays on the grid.
-        bins = np.divide(position_um, self.bin_um, dtype=np.float64)
-        np.floor(bins, out=bins)
-        bins -= self.first[axis]
+        bins -= np.int32(self.first[1])
         return bins
+
+    def _holds(self, axis: int, position_um: np.ndarray) -> bool:
+        """Whether all points are numbers from 0 on and on the grid: then the ends tell of all, and a cast rounds down."""
+        low, high = float(position_um.min()), float(position_um.max())
+        # A NaN makes both ends NaN, and no comparison with it is true.
+        if not (low >= 0 and high / self.bin_um < _LARGEST):
+            return False
+        ends = (math.floor(end / self.bin_um) - self.first[axis] for end in (low, high))
+        return all(0 <= end < self.shape[axis] for end in ends)
+
+    def _along(self, position_um: np.ndarray) -> np.ndarray:
+        """(n,) int32 bin numbers along one axis, from the slide's origin."""
+        # Divided in float64, exactly as `over` divides the ends, so that the largest coordinate stays on the grid.
+        return np.divide(position_um, self.bin_um, dtype=np.float64).astype(np.int32)
+
+    def _bins_of_any(self, y_um: np.ndarray, x_um: np.ndarray) -> np.ndarray:
+        inside, bins = np.ones(len(y_um), bool), np.zeros(len(y_um), np.float64)
+        for positions, first, length in zip((y_um, x_um), self.first, self.shape, strict=True):
+            along = np.floor(np.divide(positions, self.bin_um, dtype=np.float64)) - first
+            inside &= (along >= 0) & (along < length)
+            bins *= length
+            bins += along
+        return np.where(inside, bins, -1).astype(np.int32)
 
 
 def tissue_mask(totals: np.ndarray, bin_um: float) -> np.ndarray:

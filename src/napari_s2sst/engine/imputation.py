@@ -16,7 +16,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from .baselines import interpolate
+from .beside import Beside, beside_network
 from .config import ImputationConfig
 from .cropping import Part, around_tissue, tissue_cells, tissue_parts, whole_map
 from .device import arithmetic, choose_device
@@ -76,11 +76,11 @@ def impute_with(
     kind: NormalisationKind,
     precision: str = "float32",
     calibration: Calibration | None = None,
-    classical: np.ndarray | None = None,
+    beside: Beside | None = None,
 ) -> GeneMap:
-    """As :func:`impute`, of a network at hand. ``classical``: what :func:`classical_estimate` gave before, if it is known."""
+    """As :func:`impute`, of a network at hand. ``beside``: what :func:`beside_network` gave before, if it is known."""
     part = around_tissue(sparse, align=network.config.window) if _crops(network, config) else whole_map(sparse)
-    known = None if classical is None else part.cut(classical)
+    known = None if beside is None else beside.cut(part)
     value, lower, upper = map(part.spread, _estimate(network, part.sparse, config, kind, precision, calibration, known))
     return GeneMap(
         values=value, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, origin_um=sparse.origin_um,
@@ -95,16 +95,16 @@ def _estimate(
     kind: NormalisationKind,
     precision: str,
     calibration: Calibration | None,
-    classical: np.ndarray | None,
+    beside: Beside | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(rows, columns) value, lower and upper end of its interval; 0 outside the tissue."""
     stretch = (calibration or Calibration()).interval_scale
     with ThreadPoolExecutor(1) as aside:
-        awaited = aside.submit(classical_estimate, sparse, config, kind) if classical is None else None
+        awaited = aside.submit(beside_network, sparse, config, kind) if beside is None else None
         estimates = predict(
             network, sparse, config, kind=kind, precision=precision
         )  # (symmetries, outputs, rows, columns)
-        classical = awaited.result() if awaited else classical
+        beside = awaited.result() if awaited else beside
     if network.config.quantiles:
         value, lower, upper = _read_distribution(estimates.mean(0), network.config.quantiles, config.map_share)
     else:
@@ -114,8 +114,12 @@ def _estimate(
             estimates = predict(network, sparse, every, kind=kind, precision=precision)
         half = SPREAD_TO_INTERVAL * estimates[:, 0].std(0)
         lower, upper = value - half, value + half
-    if classical is not None:
-        value = value + config.classical_share * (classical - value)
+    if beside.classical is not None:
+        value = value + config.classical_share * (beside.classical - value)
+    if beside.image is not None:
+        # Where a bin may be empty it still may, however much its image promises: the lower end moves by its own share.
+        lower = lower + beside.image * np.clip(lower / np.maximum(value, 1e-6), 0, 1)
+        value, upper = value + beside.image, upper + beside.image
     lower, upper = (value + stretch * part for part in (np.minimum(lower - value, 0), np.maximum(upper - value, 0)))
     if kind != "none":  # a logarithm of 1 + counts is never negative
         value, lower, upper = (np.maximum(part, 0) for part in (value, lower, upper))
@@ -125,16 +129,6 @@ def _estimate(
         for part in (value, lower, upper):
             part[mask] = sparse.normalised(kind)[sparse.measured]
     return value, lower, upper
-
-
-def classical_estimate(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> np.ndarray | None:
-    """(rows, columns) mean of the config's classical methods, in the normalised space; None where the map takes no share."""
-    if not config.classical_share or not config.classical:
-        return None
-    part = around_tissue(sparse)
-    with ThreadPoolExecutor(len(config.classical)) as pool:
-        found = pool.map(lambda method: interpolate(part.sparse, method, kind).values, config.classical)
-        return part.spread(np.mean(list(found), axis=0))
 
 
 def _read_distribution(
@@ -150,7 +144,7 @@ def predict(
     network: CDCIN, sparse: SparseMap, config: ImputationConfig, *, kind: NormalisationKind, precision: str = "float32"
 ) -> np.ndarray:
     """(symmetries, outputs, rows, columns) of the full grid in the normalised space, nothing put back; 0 far from tissue."""
-    values, measured = sparse.normalised(kind) / VALUE_SCALE, sparse.measured.astype(np.float32)
+    values, measured = sparse.normalised(kind) / VALUE_SCALE, sparse.seen.astype(np.float32)
     unit = difficulty(*(torch.from_numpy(part)[None, None] for part in (values, measured))).unit.item()
     side = max(network.config.window, config.tile_bins // network.stride)
     found = np.zeros((config.symmetries, network.outputs, *sparse.shape), np.float32)
@@ -183,7 +177,7 @@ def _crops(network: CDCIN, config: ImputationConfig) -> bool:
 
 def _inputs(sparse: SparseMap, kind: NormalisationKind) -> list[np.ndarray]:
     """(h, w) scaled values, where measured and where an estimate is wanted, of the continued lattice."""
-    measured = sparse.measured.astype(np.float32)
+    measured = sparse.seen.astype(np.float32)
     values, measured = (
         np.pad(part, MARGIN_LATTICE, mode="symmetric") for part in (sparse.normalised(kind) / VALUE_SCALE, measured)
     )

@@ -70,6 +70,8 @@ class GeneMap:
     lower: np.ndarray | None = None
     """(rows, columns) lower end of that interval, where the network predicts one."""
     upper: np.ndarray | None = None
+    context: np.ndarray | None = None
+    """(rows, columns) True where tissue lies outside the regions: counted as well, to be looked at and never told about."""
 
     def __post_init__(self) -> None:
         values = _readonly(self.values, np.float32)
@@ -81,7 +83,7 @@ class GeneMap:
         tissue = np.ones(values.shape, bool) if self.tissue is None else self.tissue
         object.__setattr__(self, "tissue", _readonly(tissue, bool))
         for name, array in (("tissue", self.tissue), ("totals", self.totals), ("uncertainty", self.uncertainty),
-                            ("lower", self.lower), ("upper", self.upper)):  # fmt: skip
+                            ("lower", self.lower), ("upper", self.upper), ("context", self.context)):  # fmt: skip
             if array is None:
                 continue
             if array.shape != values.shape:
@@ -90,7 +92,7 @@ class GeneMap:
                     "both need the same rows and columns."
                 )
             if name != "tissue":
-                object.__setattr__(self, name, _readonly(array, np.float32))
+                object.__setattr__(self, name, _readonly(array, bool if name == "context" else np.float32))
         bad = np.isfinite(values)
         bad = np.logical_not(bad, out=bad)
         if bad.any() and bad[self.tissue].any():
@@ -102,6 +104,11 @@ class GeneMap:
     @property
     def shape(self) -> tuple[int, int]:
         return self.values.shape
+
+    @property
+    def counted(self) -> np.ndarray:
+        """(rows, columns) True in all tissue, in the regions and around them."""
+        return self.tissue if self.context is None else self.tissue | self.context
 
     def normalised(self, normalisation: Normalisation) -> GeneMap:
         """The same map in a normalised space; a map that already is in one is returned as it is."""
@@ -133,11 +140,20 @@ class SparseMap:
     """(lattice rows, lattice columns) total counts of all genes at the measured bins."""
     median_total: float | None = None
     """Of the map that this one was thinned from: both must be in one normalised space to be compared. None: its own."""
+    context: np.ndarray | None = None
+    """(lattice rows, lattice columns) True at lattice bins around the regions. They were measured too, and ``values`` holds
+    them: what is imputed is told from them as well, but no loss, score or result is about them. None where there are none."""
+    image: np.ndarray | None = None
+    """(rows, columns, features) what the morphology image shows in every bin of the full grid (see :mod:`.image_features`)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", _readonly(self.values, np.float32))
         object.__setattr__(self, "measured", _readonly(self.measured, bool))
         object.__setattr__(self, "tissue", _readonly(self.tissue, bool))
+        if self.context is not None:
+            object.__setattr__(self, "context", _readonly(self.context, bool))
+        if self.image is not None:
+            object.__setattr__(self, "image", _readonly(self.image, np.float32))
         if self.totals is not None:
             object.__setattr__(self, "totals", _readonly(self.totals, np.float32))
 
@@ -145,6 +161,18 @@ class SparseMap:
     def shape(self) -> tuple[int, int]:
         """(rows, columns) of the full grid."""
         return self.tissue.shape
+
+    @property
+    def seen(self) -> np.ndarray:
+        """(lattice rows, lattice columns) True at all that was measured, in the regions and around them."""
+        return self.measured if self.context is None else self.measured | self.context
+
+    def with_context(self) -> SparseMap:
+        """What an estimate is told from: the context as measured bins, in the same normalised space."""
+        if self.context is None:
+            return self
+        median = None if self.totals is None else self.normalisation("median-log1p").median_total
+        return replace(self, measured=self.seen, context=None, median_total=median)
 
     def lattice_mask(self) -> np.ndarray:
         """(rows, columns) of the full grid, True at measured bins."""
@@ -169,4 +197,4 @@ class SparseMap:
     def normalised(self, kind: NormalisationKind) -> np.ndarray:
         """(lattice rows, lattice columns) values in the normalised space, float32; 0 where nothing was measured."""
         values = self.normalisation(kind)(self.values, self.totals)
-        return np.where(self.measured, values, np.float32(0))
+        return np.where(self.seen, values, np.float32(0))

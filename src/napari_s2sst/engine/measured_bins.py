@@ -38,7 +38,8 @@ class Problem:
 
 
 def problem_of(sparse: SparseMap, normalisation: NormalisationKind, colour: np.ndarray | None = None) -> Problem:
-    """The sparse map in the normalised space, its measured and its wanted bins."""
+    """The sparse map in the normalised space, its measured bins, those around its regions too, and its wanted ones."""
+    sparse = sparse.with_context()
     lattice = sparse.normalised(normalisation)
     return Problem(
         sparse=sparse,

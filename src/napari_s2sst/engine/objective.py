@@ -62,8 +62,8 @@ class Objective:
         self._scattered, self._rng = config.training.hiding == "scattered", rng
         self._pictures = NaturalImages(config.training.images, rng) if config.training.image_batch else None
         values = [sparse.normalised(kind) / VALUE_SCALE for sparse in maps]
-        self._sparse = _difficulties(values, [sparse.measured for sparse in maps], 1, device)
-        self._sparser = _difficulties(values, [sparse.measured for sparse in maps], self._stride, device)
+        self._sparse = _difficulties(values, [sparse.seen for sparse in maps], 1, device)
+        self._sparser = _difficulties(values, [sparse.seen for sparse in maps], self._stride, device)
 
     def batch(self, slide: Patches) -> Batch:
         """The slide's patches of a step, as many pictures as are asked for, and what is hidden of both."""

@@ -56,10 +56,11 @@ class SlidePatches:
         values, measured, target, starts, widths = [], [], [], [], []
         end = 0
         for sparse, hidden in zip(maps, held_out, strict=True):
-            seen = sparse.measured if hiding == "lattice" else sparse.measured & ~hidden
+            seen = sparse.seen if hiding == "lattice" else sparse.seen & ~hidden
             parts = [sparse.normalised(normalisation) / VALUE_SCALE, seen, sparse.measured & ~hidden]
             parts = [_at_least(part, side) for part in parts]
-            corners = _corners(parts[1], side)
+            own = parts[1] if sparse.context is None else _at_least(sparse.measured, side)
+            corners = _corners(own, side, has_context=sparse.context is not None)
             if not len(corners):
                 raise TrainingError(
                     f"The tissue of gene {sparse.gene!r} is too small or too scattered to train on: {int(sparse.measured.sum())} "
@@ -102,13 +103,18 @@ def _at_least(part: np.ndarray, side: int) -> np.ndarray:
     return np.pad(part, short, mode="symmetric") if any(more for _, more in short) else part
 
 
-def _corners(measured: np.ndarray, side: int) -> np.ndarray:
-    """(patches, 2) first row and column of every patch with enough tissue; the fullest one if none has."""
+def _corners(measured: np.ndarray, side: int, *, has_context: bool = False) -> np.ndarray:
+    """(patches, 2) first row and column of every patch with enough tissue; the fullest one if none has.
+
+    Where a small region has a context, shifted patches differ by what is around it: then all that hold half of the most.
+    """
     total = np.pad(np.cumsum(np.cumsum(measured, 0, dtype=np.int64), 1), ((1, 0), (1, 0)))
     inside = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
     enough = np.argwhere(inside >= MIN_TISSUE * side * side)
     if len(enough) or not inside.any():
         return enough
+    if has_context:
+        return np.argwhere(inside >= MIN_TISSUE * inside.max())
     return np.argwhere(inside == inside.max())[:1]
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .transcripts import MIN_QV, TranscriptTable, _Names, _numbers, no_such_gene
+from .transcript_columns import Names, numbers
+from .transcripts import MIN_QV, TranscriptTable, no_such_gene
 
 MAX_POINTS = 100_000
 """A viewer without a graphics card draws so many points in a second; a map of their density shows more of more."""
@@ -49,15 +50,15 @@ def read_positions(
     # One entry more than names: code -1, a row without a name, reads the last one.
     slot = np.full(len(survey.names) + 1, -1, np.int64)
     slot[codes] = np.arange(len(genes))
-    names = _Names(survey.names)
+    names = Names(survey.names)
     count, found, of_gene = 0, [np.zeros((0, 2), np.float32)], [np.zeros(0, np.int64)]
-    for batch in table._batches(["feature_name", "y_location", "x_location", "qv"]):
+    for batch in table.batches(["feature_name", "y_location", "x_location", "qv"]):
         number = slot[names.codes(batch["feature_name"])]
         hits = number >= 0
         if "qv" in batch.schema.names:
-            hits &= _numbers(batch["qv"]) >= min_qv
+            hits &= numbers(batch["qv"]) >= min_qv
         rows = np.flatnonzero(hits)
-        yx_um = np.column_stack([_numbers(batch[name])[rows] for name in ("y_location", "x_location")])
+        yx_um = np.column_stack([numbers(batch[name])[rows] for name in ("y_location", "x_location")])
         good = np.isfinite(yx_um).all(axis=1)
         count += int(np.count_nonzero(good))
         if count <= at_most:

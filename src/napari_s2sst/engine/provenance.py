@@ -20,7 +20,7 @@ def sparse_hash(maps: Iterable[SparseMap]) -> str:
         digest.update(
             repr((sparse.gene, sparse.shape, sparse.stride, tuple(sparse.phase), float(sparse.bin_um))).encode()
         )
-        for array in (sparse.values, sparse.measured, sparse.tissue, sparse.totals):
+        for array in (sparse.values, sparse.measured, sparse.tissue, sparse.totals, sparse.context, sparse.image):
             if array is not None:
                 digest.update(array.tobytes())
     return digest.hexdigest()

@@ -1,4 +1,7 @@
-"""Turn the pages of a TIFF into the levels of an image, read where they are looked at; what can't be read is never shown as 0."""
+"""Turn the pages of a TIFF into the levels of an image, read where they are looked at; what can't be read is never shown as 0.
+
+Of an image without coarser levels, those are worked out block by block when they are looked at, and kept while they are small.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,10 @@ CHUNK_PX = 1024
 """Side of what is read at once: whole tiles, few enough that a screenful does not drown in bookkeeping."""
 HUGE_PX = 4096
 """An image larger than this along one side needs coarser levels, or a viewer would draw all of it."""
+COARSER = 4
+"""Each level that is worked out is so many times smaller along both sides."""
+KEPT_BYTES = 128_000_000
+"""A level that was worked out is kept up to this size: to see all of an image without levels, all of it must be read."""
 MAX_PX = 1 << 20
 """No slide is as long: 223 mm at Xenium's 0.2125 um."""
 MAX_ASPECT_CHANGE = 0.1
@@ -93,9 +100,10 @@ class Pyramid(Sequence):
         except (OSError, ValueError, IndexError, struct.error, tifffile.TiffFileError) as error:
             raise broken(self._path, error) from None
         if len(levels) == 1:
-            while max(levels[-1].shape) > HUGE_PX:
-                coarser = da.coarsen(np.mean, levels[-1], {0: 4, 1: 4}, trim_excess=True)
-                levels.append(coarser.astype(levels[0].dtype))
+            coarser = _pixels(self._path, self._pages[0])[0]
+            while max(coarser.shape) > HUGE_PX:
+                coarser = Coarser(coarser)
+                levels.append(da.from_array(coarser, chunks=CHUNK_PX // COARSER, name=False))
         return levels
 
 
@@ -113,12 +121,66 @@ class Pixels:
             raise broken(self._path, error) from None
 
 
-def _lazy(path: Path, page: tifffile.TiffPage) -> da.Array:
-    import dask.array as da
+class Coarser:
+    """A level worked out from a finer one, block by block as it is looked at: means of 4 x 4 pixels."""
+
+    def __init__(self, finer: Pixels | Coarser) -> None:
+        self._finer = finer
+        self.shape, self.dtype, self.ndim = tuple(side // COARSER for side in finer.shape), finer.dtype, 2
+        self._kept: dict[tuple[int, int], np.ndarray] = {}
+        self._keeps = self.shape[0] * self.shape[1] * self.dtype.itemsize <= KEPT_BYTES
+
+    def __getitem__(self, index: tuple[slice | int, slice | int]) -> np.ndarray:
+        # Dask asks for a block, or for what was asked for of it: any slice, or one row or column.
+        wanted = [range(length)[each] for each, length in zip(index, self.shape, strict=True)]
+        inside = [np.array([each] if isinstance(each, int) else each, np.intp) for each in wanted]
+        if not all(map(len, inside)):
+            return np.zeros([len(each) for each in inside], self.dtype)
+        side = CHUNK_PX // COARSER
+        rows, columns = (range(each.min() // side, each.max() // side + 1) for each in inside)
+        found = np.block([[self._block(row, column) for column in columns] for row in rows])
+        found = found[np.ix_(inside[0] - rows[0] * side, inside[1] - columns[0] * side)]
+        return found[tuple(0 if isinstance(each, int) else slice(None) for each in wanted)]
+
+    def _block(self, row: int, column: int) -> np.ndarray:
+        block = self._kept.get((row, column))
+        if block is None:
+            block = self._worked_out(row, column)
+            if self._keeps:
+                self._kept[row, column] = block
+        return block
+
+    def _worked_out(self, row: int, column: int) -> np.ndarray:
+        side = CHUNK_PX // COARSER
+        (top, bottom), (left, right) = (
+            (COARSER * side * number, COARSER * min(side * (number + 1), length))
+            for number, length in zip((row, column), self.shape, strict=True)
+        )
+        pixels = self._finer[top:bottom, left:right]
+        # A float32 holds the sum of 16 numbers of 16 bits exactly.
+        total = np.zeros(
+            tuple(each // COARSER for each in pixels.shape), np.float32 if self.dtype.itemsize < 4 else np.float64
+        )
+        for down in range(COARSER):
+            for across in range(COARSER):
+                total += pixels[down::COARSER, across::COARSER]
+        total /= COARSER * COARSER
+        return total.astype(self.dtype)
+
+
+def _pixels(path: Path, page: tifffile.TiffPage) -> tuple[Pixels, tuple[int, int]]:
+    """A page's pixels, and how many (rows, columns) its tiles or strips have."""
     import zarr
 
     array = zarr.open(page.aszarr(), mode="r")
+    return Pixels(path, array), array.chunks
+
+
+def _lazy(path: Path, page: tifffile.TiffPage) -> da.Array:
+    import dask.array as da
+
+    pixels, tile = _pixels(path, page)
     # Whole tiles or strips, about CHUNK_PX on each side.
     chunks = tuple(min(length, step * max(1, CHUNK_PX // step))
-                   for length, step in zip(array.shape, array.chunks, strict=True))  # fmt: skip
-    return da.from_array(Pixels(path, array), chunks=chunks, name=False)
+                   for length, step in zip(pixels.shape, tile, strict=True))  # fmt: skip
+    return da.from_array(pixels, chunks=chunks, name=False)

@@ -2,7 +2,7 @@
 
 Read are GeoJSON (as QuPath writes it: a geometry, a Feature, a FeatureCollection or a list of Features) and the CSV
 that Xenium Explorer exports for a selection; both are written too. Coordinates are um from the corner of the morphology
-image, x before y.
+image, x before y; those of GeoJSON may be its pixels, as QuPath's are.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from shapely.geometry import MultiPolygon, Polygon, box, mapping, shape
 
 from .errors import RegionError
 from .maps import GeneMap
+
+UNIT_KEY = "s2sst_unit_um"
+"""Member of a FeatureCollection that we write: um of 1 in its coordinates. Without it nobody knows but the user."""
 
 
 @dataclass(frozen=True)
@@ -90,25 +93,29 @@ def mask_polygon(
 
 
 def restrict(gene_map: GeneMap, regions: Region | Sequence[Region]) -> GeneMap:
-    """The same map with only the tissue inside the regions. Raises :class:`RegionError` when none of it is."""
+    """The same map with only the tissue inside the regions; what lies outside becomes its context.
+
+    Raises :class:`RegionError` when no tissue is inside.
+    """
     chosen = [regions] if isinstance(regions, Region) else list(regions)
     if not chosen:
         raise RegionError("No region was given. Draw one, or leave the whole slide.")
     tissue = gene_map.tissue & region_mask(chosen, gene_map.shape, gene_map.bin_um, gene_map.origin_um)
     if not tissue.any():
-        y, x = gene_map.origin_um
-        rows, columns = gene_map.shape
+        (y, x), (rows, columns) = gene_map.origin_um, gene_map.shape
         raise RegionError(
             f"No tissue lies inside {', '.join(repr(region.name) for region in chosen)}; the slide covers x "
             f"{x:.0f} to {x + columns * gene_map.bin_um:.0f} and y {y:.0f} to {y + rows * gene_map.bin_um:.0f} um. "
             "Coordinates must be in um, not in pixels."
         )
-    return replace(gene_map, tissue=tissue)
+    context = gene_map.counted & ~tissue
+    return replace(gene_map, tissue=tissue, context=context if context.any() else None)
 
 
-def read_regions(path: str | Path) -> list[Region]:
+def read_regions(path: str | Path, *, pixel_size_um: float | None = None) -> list[Region]:
     """The regions of a GeoJSON file or a Xenium Explorer selection, in their order, at least one.
 
+    ``pixel_size_um``: GeoJSON that does not tell its unit is in pixels of this size, as QuPath writes it.
     Raises :class:`RegionError` when the file can't be read, holds none, or holds anything that is not a proper polygon.
     """
     path = Path(path).expanduser()
@@ -117,7 +124,7 @@ def read_regions(path: str | Path) -> list[Region]:
     except OSError as error:
         raise RegionError(f"{path} can't be read ({error.strerror or error}). Choose a GeoJSON or CSV file.") from None
     try:
-        regions = _from_geojson(text) if text.lstrip()[:1] in ("{", "[") else _from_explorer(text)
+        regions = _from_geojson(text, pixel_size_um) if text.lstrip()[:1] in ("{", "[") else _from_explorer(text)
     except RegionError as error:
         raise RegionError(f"{path}: {error}") from None
     if not regions:
@@ -125,15 +132,20 @@ def read_regions(path: str | Path) -> list[Region]:
     return regions
 
 
-def write_regions(path: str | Path, regions: Iterable[Region]) -> Path:
-    """Write GeoJSON in um that QuPath and :func:`read_regions` read. Raises :class:`RegionError` when it can't."""
-    path = Path(path).expanduser()
+def write_regions(path: str | Path, regions: Iterable[Region], *, pixel_size_um: float | None = None) -> Path:
+    """Write GeoJSON in um, or in pixels of this size as QuPath counts; it says which. Raises :class:`RegionError`."""
+    path, unit = Path(path).expanduser(), pixel_size_um or 1.0
     features = [
         {"type": "Feature", "properties": {"objectType": "annotation", "name": region.name},
-         "geometry": mapping(region.polygon)}
+         "geometry": mapping(scaled(region, 1 / unit).polygon)}
         for region in regions
     ]  # fmt: skip
-    return _write(path, json.dumps({"type": "FeatureCollection", "features": features}, indent=1))
+    return _write(path, json.dumps({"type": "FeatureCollection", UNIT_KEY: unit, "features": features}, indent=1))
+
+
+def scaled(region: Region, factor: float) -> Region:
+    """The same with all coordinates times the factor."""
+    return region if factor == 1 else Region(region.name, shapely.transform(region.polygon, lambda xy: xy * factor))
 
 
 def write_explorer_csv(path: str | Path, regions: Iterable[Region]) -> Path:
@@ -199,15 +211,18 @@ def _without_holes(area: Polygon | MultiPolygon) -> list[Polygon]:
     return found
 
 
-def _from_geojson(text: str) -> list[Region]:
+def _from_geojson(text: str, pixel_size_um: float | None) -> list[Region]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RegionError(f"this is not valid JSON ({error}). Export it again.") from None
+    unit = pixel_size_um or 1.0
     if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+        said = content.get(UNIT_KEY)
+        unit = said if isinstance(said, float | int) and 0 < said < np.inf else unit
         content = content.get("features")
     features = content if isinstance(content, list) else [content]
-    return [_from_feature(feature, f"region {number}") for number, feature in enumerate(features, start=1)]
+    return [scaled(_from_feature(each, f"region {number}"), unit) for number, each in enumerate(features, start=1)]
 
 
 def _from_feature(feature: Any, unnamed: str) -> Region:

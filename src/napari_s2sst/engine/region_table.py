@@ -26,6 +26,7 @@ class RegionRow:
     logarithm lies below the mean count, the more so the noisier the gene.
     """
 
+    gene: str
     name: str
     area_mm2: float
     """Of the polygon, without its holes; of the tissue's bins where the whole slide is the region."""
@@ -79,6 +80,7 @@ def region_rows(
     for name, area, inside in chosen:
         known = (inside & measured)[take]
         rows.append(RegionRow(
+            gene=imputed.gene,
             name=name,
             area_mm2=area / UM2_PER_MM2,
             bins=int(inside.sum()),
@@ -92,7 +94,7 @@ def region_rows(
 
 
 def write_regions_csv(path: str | Path, rows: Iterable[RegionRow]) -> Path:
-    """Write the table, a line a region, empty where there is nothing to tell. Raises ExportError when it can't be written."""
+    """Write the table, a line a gene and region, empty where nobody knows. Raises ExportError when it can't be written."""
     path = Path(path).expanduser()
     names = [field.name for field in fields(RegionRow)]
     with written_whole(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:

@@ -20,6 +20,7 @@ import numpy as np
 from .config import RunConfig
 from .errors import RegionError, SamplingError
 from .grid import Grid
+from .image_features import with_image
 from .maps import GeneMap, SparseMap
 from .provenance import OURS
 from .region import Region, restrict
@@ -118,6 +119,8 @@ def prepare(
         truth = [None] * len(sparse)
     else:
         sparse = [sample(gene_map, stride=sampling.stride, phase=sampling.phase) for gene_map in truth]
+    if config.imputation.image:
+        sparse = with_image(sparse, getattr(slide, "images", ()))
     return Job(
         config, tuple(sparse), tuple(truth), regions, Path(slide.path).name, time.perf_counter() - began,
         edited_tissue=tissue is not None,

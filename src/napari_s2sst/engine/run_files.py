@@ -14,6 +14,7 @@ from .comparison_figure import write_comparison
 from .export_choice import ExportChoice, ExportItem, Suffixes, suffixes
 from .figure import write_figure
 from .region import write_regions
+from .region_table import RegionRow, region_rows, write_regions_csv
 from .run_record import describe
 from .script import script_of, why_not, write_script
 
@@ -75,6 +76,8 @@ def write_result(
     if choice.tables:
         export.write_scores_csv(place(f"scores{suffix.shared}.csv"), score_rows(result))
         export.write_losses_csv(place(f"losses{suffix.shared}.csv"), result.trained.losses)
+    if choice.region_table:
+        write_regions_csv(place(f"region_table{suffix.shared}.csv"), _region_rows(result))
     if choice.model:
         save_model(place(f"model{suffix.shared}.safetensors"), result.trained)
     if choice.script:
@@ -84,6 +87,17 @@ def write_result(
     run["seconds"]["writing"] = round(time.perf_counter() - began, 3)
     export.write_run_json(place(f"run{suffix.shared}.json"), run)
     return paths
+
+
+def _region_rows(result: Any) -> list[RegionRow]:
+    """Of every gene in its turn."""
+    job = result.job
+    every = zip(job.sparse, result.imputed, job.truth, strict=True)
+    return [
+        row
+        for sparse, imputed, truth in every
+        for row in region_rows(job.regions, sparse=sparse, imputed=imputed, truth=truth)
+    ]
 
 
 def write_results(

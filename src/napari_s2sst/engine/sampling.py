@@ -12,6 +12,11 @@ import numpy as np
 from .errors import SamplingError
 from .maps import GeneMap, SparseMap
 
+CONTEXT_LATTICE = 16
+"""Lattice bins around the regions that are looked at: half of the paper's patch of 64 bins, which a stride of 2 makes 32, as
+what is told in a patch's middle is never told from farther. On the bone marrow section estimates at a region's border then
+differ from the whole slide's by 0.003 on average (0.035 without), a hundredth of their error (tests/engine/test_context.py)."""
+
 MIN_LATTICE_BINS = 4
 """Along an axis; with fewer there is nothing to learn from or to interpolate between."""
 
@@ -60,8 +65,10 @@ def sample(gene_map: GeneMap, stride: int = 2, phase: tuple[int, int] = (0, 0)) 
             f"No measured bin of gene {gene_map.gene!r} lies in the tissue: the tissue or region covers "
             f"{int(gene_map.tissue.sum())} bins, none of them on the lattice. Choose a larger region or smaller bins."
         )
+    context = None if gene_map.context is None else _near(gene_map.context[take], gene_map.tissue, stride)
+    seen = measured if context is None else measured | context
     return SparseMap(
-        values=np.where(measured, gene_map.values[take], np.float32(0)),
+        values=np.where(seen, gene_map.values[take], np.float32(0)),
         measured=measured.copy(),
         tissue=gene_map.tissue,
         stride=stride,
@@ -70,7 +77,24 @@ def sample(gene_map: GeneMap, stride: int = 2, phase: tuple[int, int] = (0, 0)) 
         bin_um=gene_map.bin_um,
         origin_um=gene_map.origin_um,
         totals=None if gene_map.totals is None else gene_map.totals[take].copy(),
+        context=context,
     )
+
+
+def lattice_cells(wanted: np.ndarray, shape: tuple[int, int], stride: int) -> np.ndarray:
+    """(rows, columns) -> lattice of that shape, True where any bin of its S x S is; one without a lattice bin goes to the last."""
+    for axis, length in enumerate(shape):
+        wanted = np.logical_or.reduceat(wanted, np.arange(length) * stride, axis=axis)
+    return wanted
+
+
+def _near(around: np.ndarray, tissue: np.ndarray, stride: int) -> np.ndarray | None:
+    """Of the lattice bins around the regions, those within reach of their tissue (rows, columns); None where there are none."""
+    from scipy import ndimage  # slow to import, and only regions need it
+
+    cells = lattice_cells(tissue, around.shape, stride)
+    near = around & ndimage.maximum_filter(cells, 2 * CONTEXT_LATTICE + 1, mode="constant")
+    return near if near.any() else None
 
 
 def spread(values: np.ndarray, shape: tuple[int, int], stride: int, phase: tuple[int, int] = (0, 0)) -> np.ndarray:
@@ -102,7 +126,14 @@ def thin(sparse: SparseMap) -> SparseMap:
         origin_um=sparse.origin_um,
         totals=None if sparse.totals is None else sparse.totals[take],
         median_total=None if sparse.totals is None else sparse.normalisation("median-log1p").median_total,
+        context=None if sparse.context is None else sparse.context[take],
+        image=None if sparse.image is None else sparse.image[_on_lattice(sparse)],
     )
+
+
+def _on_lattice(sparse: SparseMap) -> tuple[slice, slice]:
+    """The lattice's bins of the full grid."""
+    return tuple(slice(first, None, sparse.stride) for first in sparse.phase)
 
 
 def hide(sparse: SparseMap, hidden: np.ndarray) -> SparseMap:
@@ -110,7 +141,7 @@ def hide(sparse: SparseMap, hidden: np.ndarray) -> SparseMap:
     kept = sparse.measured & ~hidden
     return replace(
         sparse,
-        values=np.where(kept, sparse.values, np.float32(0)),
+        values=np.where(sparse.seen & ~hidden, sparse.values, np.float32(0)),
         measured=kept,
         median_total=None if sparse.totals is None else sparse.normalisation("median-log1p").median_total,
     )
@@ -127,8 +158,10 @@ def refine(gene_map: GeneMap, stride: int = 2) -> SparseMap:
     phase = (stride - 1) // 2
     tissue = np.kron(gene_map.tissue, np.ones((stride, stride), bool))
     shift_um = gene_map.bin_um / 2 - (phase + 0.5) * gene_map.bin_um / stride
+    context = None if gene_map.context is None else _near(gene_map.context, tissue, stride)
+    seen = gene_map.tissue if context is None else gene_map.tissue | context
     return SparseMap(
-        values=np.where(gene_map.tissue, gene_map.values, np.float32(0)),
+        values=np.where(seen, gene_map.values, np.float32(0)),
         measured=gene_map.tissue,
         tissue=tissue,
         stride=stride,
@@ -137,4 +170,5 @@ def refine(gene_map: GeneMap, stride: int = 2) -> SparseMap:
         bin_um=gene_map.bin_um / stride,
         origin_um=(gene_map.origin_um[0] + shift_um, gene_map.origin_um[1] + shift_um),
         totals=gene_map.totals,
+        context=context,
     )

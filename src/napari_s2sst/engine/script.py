@@ -52,7 +52,7 @@ def write_script(folder: str | Path, result: Any, slide_path: str | Path, *, suf
     if job.edited_tissue:
         paths.append(folder / f"tissue{suffix}.npy")
         with written_whole(paths[-1]) as beside, beside.open("wb") as file:
-            np.save(file, job.sparse[0].tissue if job.truth[0] is not None else job.sparse[0].measured)
+            np.save(file, job.sparse[0].seen if job.truth[0] is None else job.truth[0].counted)
     with written_whole(script) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
         beside.chmod(0o755)

@@ -6,6 +6,7 @@ from typing import Any
 
 from .errors import BundleError
 from .fixed_bins import FixedBins
+from .unknown_size import question_of
 from .xenium import Bundle
 
 _UNSAID = {"", "unknown"}
@@ -27,6 +28,7 @@ def slide_facts(slide: Any) -> list[tuple[str, str]]:
         ("Genes", f"{len(genes):,}"),
         ("Cells", _number(getattr(slide, "num_cells", None))),
         ("Bins", _bins(slide)),
+        ("Pixel", _pixel(slide)),
         ("Stains", _stains(slide)),
     ]
     return [(label, value) for label, value in facts if value]
@@ -71,8 +73,17 @@ def _bins(slide: Any) -> str:
     if not isinstance(slide, FixedBins):
         return ""
     rows, columns = slide.shape
-    assumed = " (assumed)" if getattr(slide, "bin_is_assumed", False) else ""
-    return f"{slide.bin_um:g} um{assumed}, {columns:,} x {rows:,}"
+    by = "assumed" if getattr(slide, "bin_is_assumed", False) else getattr(slide, "bin_said_by", "")
+    return f"{slide.bin_um:g} um{f' ({by})' if by else ''}, {columns:,} x {rows:,}"
+
+
+def _pixel(slide: Any) -> str:
+    """Only where the slide itself does not tell it."""
+    given = getattr(slide, "given_pixel_size_um", None)
+    if given is not None and slide.pixel_size_um == given:
+        return f"{given:g} um (as given)"
+    question = question_of(slide)
+    return "size unknown, so no picture is shown" if question is not None and question.kind == "pixel" else ""
 
 
 def _stains(slide: Any) -> str:

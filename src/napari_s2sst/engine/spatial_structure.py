@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .count_cache import Kept
 from .fixed_bins import FixedBins
 from .grid import Grid
 from .maps import GeneMap
@@ -28,9 +29,11 @@ from .transcripts import MIN_QV
 from .xenium import Bundle
 
 BLOCK_BYTES = 200_000_000
-"""Maps counted in one pass over the transcripts: with bins of 20 um, 530 genes of 10 x 3.6 mm, 200 of 10 x 10 mm."""
+"""Maps made at a time: with bins of 20 um, 530 genes of 10 x 3.6 mm, 200 of 10 x 10 mm."""
 PART_VALUES = 4_000_000
 """Values scored at a time: 16 MB, a few hundredths of a second, so that the table fills steadily and is soon cancelled."""
+
+_COLUMNS = ("transcripts", "bins_share", "morans_i")
 
 Slide = Bundle | FixedBins
 
@@ -90,17 +93,42 @@ def structure_parts(
 ) -> Iterator[dict[str, GeneStructure]]:
     """The same part by part; to cancel it, ask for no further part.
 
-    One pass over the transcripts for as many genes as fit ``block_bytes``; no more than one block is in memory.
+    One pass over the transcripts; no more than ``block_bytes`` of maps are made at a time. Scores of a large slide's genes are
+    kept, and told at once when they are asked for again.
     """
     names = list(dict.fromkeys(genes))
-    bins = math.prod(slide.shape) if isinstance(slide, FixedBins) else Grid.over(slide.extent_um, bin_um).size
+    fixed = isinstance(slide, FixedBins)
+    key = None if fixed else slide.transcripts.cache_key("structure", bin_um=float(bin_um), min_qv=float(min_qv))
+    kept = _kept(slide.transcripts.cache.get(key), names) if key else None
+    if kept is not None:
+        yield kept
+        return
+    bins = math.prod(slide.shape) if fixed else Grid.over(slide.extent_um, bin_um).size
     of_block = max(1, block_bytes // (4 * bins))
     of_part = max(1, part_values // bins)
+    panel = None if fixed else slide.gene_maps(names, bin_um, min_qv)
+    found: dict[str, GeneStructure] = {}
     for first in range(0, len(names), of_block):
-        maps = slide.gene_maps(names[first : first + of_block], bin_um, min_qv)
+        block = slice(first, first + of_block)
+        maps = slide.gene_maps(names[block], bin_um, min_qv) if panel is None else panel[block]
         for start in range(0, len(maps), of_part):
-            yield _structure_of(maps[start : start + of_part])
-        del maps  # or the next block is counted beside this one
+            part = _structure_of(maps[start : start + of_part])
+            found |= part
+            yield part
+        del maps  # or the next block is made beside this one
+    if key and slide.genes.keys() <= found.keys():
+        columns = {name: [getattr(each, name) for each in found.values()] for name in _COLUMNS}
+        slide.transcripts.cache.keep(key, {"gene": list(found), **columns}, {})
+
+
+def _kept(kept: Kept | None, names: list[str]) -> dict[str, GeneStructure] | None:
+    """Scores of the genes from the cache; None where it has not got them all."""
+    columns = kept and kept.columns()
+    if not columns or set(columns) != {"gene", *_COLUMNS}:
+        return None
+    rows = zip(columns["gene"], *(columns[name].tolist() for name in _COLUMNS), strict=True)
+    found = {gene: GeneStructure(*row) for gene, *row in rows}
+    return {name: found[name] for name in names} if found.keys() >= set(names) else None
 
 
 def _structure_of(maps: list[GeneMap]) -> dict[str, GeneStructure]:

@@ -1,4 +1,9 @@
-"""Count points per gene and bin: threads find the counters of a few batches ahead, one place adds them up, in order."""
+"""Count points per gene and bin: threads turn them into numbers in order, of which equal ones are then counted.
+
+A panel's counters fill a GB, and transcripts come in no order of genes: counted as they come, each would be waited for. So a
+point becomes the number of its counter, gene x bins + bin; some hundred thousand numbers are put in order at once; and when all
+are there, those of a few genes at a time are taken from every heap. Empty bins take neither time nor memory.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +12,22 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
 
 from .grid import Grid
+from .sparse_panel import SparsePanel, added, counted, stacked
 
-MAX_COUNTERS = 1_000_000_000
-"""Genes x bins counted in one pass: 4 GB."""
-CACHED_COUNTERS = 4_000_000
-"""16 MB: more do not stay in a processor's cache, so points are put in order before they are counted."""
-WAITING_POINTS = 1 << 23
-"""Points put in order at a time: 32 MB."""
+HEAP_POINTS = 1 << 18
+"""Points put in order at a time: 1 MB."""
+WAITING_POINTS = 1 << 26
+"""Points kept in order before they are counted: 268 MB, all of most slides."""
+BLOCK_POINTS = 1 << 21
+"""Points counted at a time: 8 MB."""
 WORKERS = max(1, min(4, os.cpu_count() or 1))
-"""Finding bins in more threads than this waits for the reading."""
+"""Finding bins in more threads than this waits for the memory."""
 
 Item, Found = TypeVar("Item"), TypeVar("Found")
 
@@ -50,7 +57,7 @@ class Points:
     slot: np.ndarray
     """(names,) int64 number of a gene that is counted; -1 for the others."""
     in_total: np.ndarray
-    """(names,) bool: counts among all genes."""
+    """(names,) bool: counts among all genes; looked at by a tally with ``totals``."""
 
     def hits(self, of_names: np.ndarray) -> np.ndarray | slice:
         """Index of the good points of some names, a (names,) bool; of all points, a slice, which copies nothing."""
@@ -62,63 +69,83 @@ class Points:
 
 @dataclass(eq=False)
 class Tally:
-    """Counters of some genes and, with ``totals``, of all genes on a grid."""
+    """Counts of some genes and, with ``totals``, of all genes on a grid. Threads may add to it at the same time."""
 
     genes: int
     grid: Grid
     totals: bool
-    cached_counters: int = CACHED_COUNTERS
+    heap_points: int = HEAP_POINTS
     waiting_points: int = WAITING_POINTS
-    _counts: np.ndarray = field(init=False, repr=False)
     _totals: np.ndarray | None = field(init=False, repr=False)
-    _waiting: list[np.ndarray] = field(default_factory=list, repr=False)
+    _loose: list[np.ndarray] = field(default_factory=list, repr=False)
+    _heaps: list[np.ndarray] = field(default_factory=list, repr=False)
+    _panels: list[SparsePanel] = field(default_factory=list, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def __post_init__(self) -> None:
-        self._counts = np.zeros(self.genes * self.grid.size, np.int32)
         # One bin more than the grid: bin -1, not to be counted, goes to the last one.
         self._totals = np.zeros(self.grid.size + 1, np.int32) if self.totals else None
+        # Half as long numbers are put in order twice as fast.
+        self._number = np.uint32 if self.genes * self.grid.size < 1 << 32 else np.uint64
 
-    def find(self, points: Points) -> tuple[np.ndarray, np.ndarray | None]:
-        """The counters that the points belong to, among the genes' and among the totals. Changes nothing."""
+    def add(self, batches: Iterable[Points]) -> None:
+        """Count some batches; those of one call are put in order together."""
+        found: list[np.ndarray] = []
+        for points in batches:
+            numbers, all_bins = self._find(points)
+            found.append(numbers)
+            if all_bins is not None:
+                with self._lock:
+                    np.add.at(self._totals, all_bins, np.int32(1))
+        with self._lock:
+            self._loose += found
+            if sum(map(len, self._loose)) < self.heap_points:
+                return
+            found, self._loose = self._loose, []
+        self._put_in_order(found)
+
+    def result(self) -> tuple[SparsePanel, np.ndarray | None]:
+        """Counts of the genes and, with ``totals``, (rows, columns) int32 of all genes; nothing can be added afterwards."""
+        self._put_in_order(self._loose)
+        self._count_waiting()
+        return added(self._panels), None if self._totals is None else self._totals[:-1].reshape(self.grid.shape)
+
+    def _find(self, points: Points) -> tuple[np.ndarray, np.ndarray | None]:
+        """The counters that the points belong to, among the genes' and among the totals."""
         hits = points.hits(points.slot >= 0)
         if self.totals:
             all_bins = self.grid.bins_of(points.y_um, points.x_um)
             bins, all_bins = all_bins[hits], all_bins[points.hits(points.in_total)]
         else:
             bins, all_bins = self.grid.bins_of(points.y_um[hits], points.x_um[hits]), None
-        counters = points.slot.take(points.name[hits])
-        counters *= self.grid.size
-        counters += bins
+        first = (np.maximum(points.slot, 0) * self.grid.size).astype(self._number)
+        numbers = first.take(points.name[hits])
         if len(bins) and bins.min() < 0:
-            counters = counters[bins >= 0]
-        return counters.astype(np.uint32) if self._in_order else counters, all_bins
+            numbers, bins = numbers[bins >= 0], bins[bins >= 0]
+        numbers += bins.view(np.uint32)
+        return numbers, all_bins
 
-    def add(self, counters: np.ndarray, all_bins: np.ndarray | None) -> None:
-        """Count what :meth:`find` found."""
-        if all_bins is not None:
-            np.add.at(self._totals, all_bins, np.int32(1))
-        if not self._in_order:
-            np.add.at(self._counts, counters, np.int32(1))
-            return
-        self._waiting.append(counters)
-        if sum(map(len, self._waiting)) >= self.waiting_points:
-            self._count_waiting()
-
-    def result(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """(genes, rows, columns) and, with ``totals``, (rows, columns); int32."""
-        self._count_waiting()
-        totals = None if self._totals is None else self._totals[:-1].reshape(self.grid.shape)
-        return self._counts.reshape(self.genes, *self.grid.shape), totals
-
-    @property
-    def _in_order(self) -> bool:
-        return len(self._counts) > self.cached_counters
+    def _put_in_order(self, found: list[np.ndarray]) -> None:
+        numbers = np.concatenate(found) if found else np.zeros(0, self._number)
+        numbers.sort()
+        with self._lock:
+            self._heaps.append(numbers)
+            if sum(map(len, self._heaps)) >= self.waiting_points:
+                self._count_waiting()
 
     def _count_waiting(self) -> None:
-        # Each point of a whole panel is in another corner of a GB; in order, memory is walked through once.
-        if self._waiting:
-            counters = np.concatenate(self._waiting)
-            self._waiting.clear()
-            counters.sort()
-            for part in np.array_split(counters, -(-len(counters) // (1 << 16)) or 1):
-                np.add.at(self._counts, part.astype(np.int64), np.int32(1))
+        heaps, self._heaps = self._heaps, []
+        if self._panels and not any(map(len, heaps)):
+            return
+        of_block = max(1, self.genes * BLOCK_POINTS // max(1, sum(map(len, heaps))))
+        edges = np.array([*range(0, max(1, self.genes), of_block), self.genes])
+        first = edges * self.grid.size
+        cuts = [np.searchsorted(heap, first.astype(self._number)) for heap in heaps]
+
+        def of_genes(block: int) -> SparsePanel:
+            parts = [heap[cut[block] : cut[block + 1]] for heap, cut in zip(heaps, cuts, strict=True)]
+            numbers = np.concatenate(parts)
+            numbers -= self._number(first[block])
+            return counted(numbers, int(edges[block + 1] - edges[block]), self.grid.shape)
+
+        self._panels.append(stacked(list(ahead(of_genes, range(len(edges) - 1)))))

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from . import validation
+from .beside import Beside, beside_network
 from .best_weights import BestWeights
 from .config import RunConfig
 from .device import arithmetic, choose_device, label, resolve_precision
 from .errors import TrainingError
 from .events import Command, Event, Finished, Previewed, Recovered, Started, Stepped, Validated, last_command
-from .imputation import classical_estimate, impute_with
+from .imputation import impute_with
 from .keeping import Keeping, validated_before
 from .learner import Learner
 from .maps import GeneMap, SparseMap
@@ -81,7 +82,7 @@ class TrainingRun:
         self.learner = Learner(config, stride, self.device, first)
         self.recovery = Recovery(self.learner, expected=self.training.slide_weight + 1)
         self.best = BestWeights(from_random=self.training.start_from == "random")
-        self.classical: np.ndarray | None = None  # share of every preview
+        self.beside: Beside | None = None  # the network, in every preview
         self.steps = self._known_steps()
         self.step = 0
         self.spent_s = 0.0  # on steps; what passes at events, as in pauses, must not count
@@ -260,11 +261,11 @@ class TrainingRun:
         if not self.config.network.quantiles:
             quick = quick.model_copy(update={"symmetries": 8})
         kind = self.config.grid.normalisation
-        if self.classical is None:
-            self.classical = classical_estimate(self.maps[0], quick, kind)
+        if self.beside is None:
+            self.beside = beside_network(self.maps[0], quick, kind)
         return impute_with(
             self.learner.averaged(), self.maps[0], quick, kind=kind, precision=self.training.precision,
-            classical=self.classical,
+            beside=self.beside,
         )  # fmt: skip
 
     def _trained(self, classical: dict[str, float]) -> Trained:

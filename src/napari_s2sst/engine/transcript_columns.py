@@ -1,12 +1,14 @@
-"""Read a transcript table's header and check it: the columns it must have, each once, and their types."""
+"""Read a transcript table's header and check it: the columns it must have, each once, and their types; and columns as numbers."""
 
 from __future__ import annotations
 
 import csv
 import gzip
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -81,3 +83,54 @@ def _fits(kind: pa.DataType, wanted: str) -> bool:
         "numbers": is_number,
         "answers": is_text or types.is_boolean(kind) or types.is_integer(kind),
     }[wanted]
+
+
+class Names:
+    """Gives every name one code for the whole table; each batch has its own."""
+
+    def __init__(self, known: Iterable[str] = ()) -> None:
+        self.known: dict[str, int] = {name: code for code, name in enumerate(known)}
+        self._seen: pa.Array | None = None
+        self._code = np.empty(0, np.int64)
+
+    def codes(self, column: pa.Array) -> np.ndarray:
+        """(n,) int64; -1 where there is no name."""
+        indices, code = self.indices(column)
+        return code.take(indices)
+
+    def indices(self, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) integers into the second, which has the codes of the batch's own names and, last, the -1 of no name."""
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        if self._seen is None or not column.dictionary.equals(self._seen):
+            self._seen = column.dictionary
+            names = (_text(name) for name in column.dictionary.to_pylist())
+            codes = [-1 if name is None else self.known.setdefault(name, len(self.known)) for name in names]
+            self._code = np.array([*codes, -1], np.int64)
+        indices = column.indices
+        if indices.null_count:
+            indices = indices.cast(pa.int64()).fill_null(len(self._code) - 1)
+        return np.from_dlpack(indices), self._code
+
+
+def _text(name: str | bytes | None) -> str | None:
+    return name.decode("utf-8", errors="replace") if isinstance(name, bytes) else name
+
+
+def numbers(column: pa.Array) -> np.ndarray:
+    """(n,) floats, NaN where there is nothing."""
+    # Both `to_numpy` and `fill_null` import pandas, which takes longer than to survey a slide.
+    plain = pa.types.is_floating(column.type) and not column.null_count
+    values = np.from_dlpack(column) if plain else column.to_numpy(zero_copy_only=False)
+    return values if values.dtype.kind == "f" else values.astype(np.float64)
+
+
+def says_gene(column: pa.Array) -> np.ndarray:
+    """(n,) bool from an ``is_gene`` or a ``codeword_category`` column."""
+    if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type):
+        flags = column.cast(pa.bool_())
+        return np.from_dlpack((flags.fill_null(False) if flags.null_count else flags).cast(pa.uint8())) > 0
+    names = Names()
+    codes = names.codes(column)
+    gene = [name.lower() in ("true", "1") or name.lower().endswith("gene") for name in names.known]
+    return np.array([*gene, False], bool)[codes]

@@ -15,22 +15,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
+from .count_cache import CountCache, Kept, file_key
 from .errors import BundleError
 from .grid import Grid
+from .kept_panel import keep_panel, kept_panel
 from .places import first_file
-from .tally import MAX_COUNTERS, Points, Tally, ahead
-from .transcript_columns import check_header, read_header, unreadable
+from .sparse_panel import SparsePanel
+from .tally import Points, Tally, ahead
+from .transcript_columns import Names, check_header, numbers, read_header, says_gene
+from .transcript_stream import read_batches, read_metadata, read_pieces
 
 MIN_QV = 20.0
 """Phred: 1 error in 100. 10x counts from Q20 in its own matrix."""
-BATCH_ROWS = 1 << 16
-"""Rows of a batch: a MB or two, which a processor's cache holds."""
 FILE_NAMES = ("transcripts.parquet", "transcripts.csv.gz", "transcripts.csv")
 """In order of preference."""
 CONTROL = re.compile(
@@ -53,6 +55,25 @@ class Survey:
     extent_um: tuple[float, float, float, float] | None
     """(y0, x0, y1, x1) of the finite coordinates; None where they were not read, or where there are none."""
 
+    def columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the cache keeps of it: columns and notes."""
+        columns = {"name": list(self.names), "count": self.counts, "is_gene": self.is_gene}
+        return columns, {"rows": self.rows, "extent_um": self.extent_um}
+
+    @classmethod
+    def of_kept(cls, kept: Kept | None) -> Survey | None:
+        """From the cache; None where there is nothing, or it is damaged."""
+        columns = kept and kept.columns()
+        if (
+            not columns
+            or set(columns) != {"name", "count", "is_gene"}
+            or not {"rows", "extent_um"} <= kept.notes.keys()
+        ):
+            return None
+        extent = kept.notes["extent_um"]
+        names, is_gene = tuple(columns["name"]), columns["is_gene"].astype(bool)
+        return cls(names, columns["count"], is_gene, kept.notes["rows"], tuple(extent) if extent else None)
+
     @cached_property
     def code(self) -> dict[str, int]:
         return {name: code for code, name in enumerate(self.names)}
@@ -65,6 +86,8 @@ class TranscriptTable:
     path: Path
     panel: Mapping[str, bool] = field(default_factory=dict)
     """Name -> is it a gene, from gene_panel.json; used where the table itself does not tell."""
+    cache: CountCache | None = None
+    """Where counts are kept from one opening to the next."""
 
     @classmethod
     def find(cls, folder: Path) -> TranscriptTable | None:
@@ -96,37 +119,40 @@ class TranscriptTable:
     @cached_property
     def survey(self) -> Survey:
         """Names, how often, genes or not; rows and extent too where the file's own statistics lack them."""
+        key = self.cache_key("survey")
+        survey = Survey.of_kept(self.cache.get(key)) if key else None
+        if survey is None:
+            survey = self._counted_survey()
+            if key and key == self.cache_key("survey"):  # or the file was replaced meanwhile
+                self.cache.keep(key, *survey.columns())
+        return survey
+
+    def cache_key(self, kind: str, **how: Any) -> dict[str, Any] | None:
+        """What tells something counted of this file from everything else that is kept; None where nothing is."""
+        file = file_key(self.path) if self.cache else None
+        return file and {"kind": kind, **file, "panel": sorted(self.panel.items()), **how}
+
+    def _counted_survey(self) -> Survey:
         sort = self._gene_column
         with_yx = self._stored_extent_um is None
-        names = _Names()
-        # [name, flags]: bit 0 says gene, bit 1 good quality. Row 0 is for rows without a name.
-        histogram = np.zeros((1, 4), np.int64)
+        columns = ["feature_name", "qv", sort, *(("y_location", "x_location") if with_yx else ())]
+        known: dict[str, int] = {}
+        # [name, flags]: bit 0 says gene, bit 1 good quality.
+        histogram = np.zeros((0, 4), np.int64)
         rows, low, high = 0, np.full(2, np.inf), np.full(2, -np.inf)
-        for batch in self._batches(["feature_name", "qv", sort, *(("y_location", "x_location") if with_yx else ())]):
-            rows += len(batch)
-            codes = names.codes(batch["feature_name"])
-            histogram = np.pad(histogram, ((0, len(names.known) + 1 - len(histogram)), (0, 0)))
-            flags = _says_gene(batch[sort]).astype(np.uint8) if sort else np.zeros(len(codes), np.uint8)
-            flags += np.uint8(2) * (_numbers(batch["qv"]) >= MIN_QV) if "qv" in batch.schema.names else np.uint8(2)
-            codes += 1
-            codes *= 4
-            codes += flags
-            histogram += np.bincount(codes, minlength=histogram.size).reshape(-1, 4)
-            if with_yx:
-                for axis, name in enumerate(("y_location", "x_location")):
-                    values = _numbers(batch[name])
-                    # A point with one bad coordinate is dropped later; a bin of margin for it does no harm.
-                    values = values[np.isfinite(values)]
-                    if values.size:
-                        low[axis], high[axis] = min(low[axis], values.min()), max(high[axis], values.max())
-        known = tuple(names.known)
-        counts = histogram[1:, 2:].sum(axis=1)
+        for piece in ahead(lambda batches: _surveyed(batches, sort, with_yx), self.pieces(columns)):
+            codes = [known.setdefault(name, len(known)) for name in piece.names]
+            histogram = np.pad(histogram, ((0, len(known) - len(histogram)), (0, 0)))
+            histogram[codes] += piece.histogram
+            rows += piece.rows
+            low, high = np.minimum(low, piece.low), np.maximum(high, piece.high)
+        counts = histogram[:, 2:].sum(axis=1)
         if sort:
-            genes = histogram[1:, 1::2].any(axis=1)
+            genes = histogram[:, 1::2].any(axis=1)
         else:
             genes = np.array([self.panel.get(name, CONTROL.match(name) is None) for name in known], bool)
         extent = (*low.tolist(), *high.tolist()) if np.isfinite([low, high]).all() else None
-        return Survey(known, counts, genes, rows, extent)
+        return Survey(tuple(known), counts, genes, rows, extent)
 
     @cached_property
     def rows(self) -> int:
@@ -149,35 +175,56 @@ class TranscriptTable:
 
     def count(
         self, genes: Sequence[str], grid: Grid, *, min_qv: float = MIN_QV, totals: bool = True
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    ) -> tuple[SparsePanel, np.ndarray | None]:
         """Count the genes' transcripts of ``min_qv`` and better per bin, all genes in one pass.
 
-        Returns (genes, rows, columns) and, with ``totals``, (rows, columns) of all genes without controls; int32.
-        Points whose coordinates are not numbers are left out. The names must be in :attr:`survey`.
+        Returns the genes' counts, in the order asked for, and, with ``totals``, (rows, columns) int32 of all genes without
+        controls. Points whose coordinates are not numbers are left out. The names must be in :attr:`survey`, each at most once.
         """
+        key = self.cache_key("counts", bin_um=grid.bin_um, first=grid.first, min_qv=float(min_qv))
+        kept = kept_panel(self.cache, key, genes, grid) if key else None
+        if kept is not None:
+            return kept[0], kept[1] if totals else None
         survey = self.survey
-        if len(genes) * grid.size > MAX_COUNTERS:
-            raise BundleError(
-                f"{len(genes)} genes on {grid.shape[0]:,} x {grid.shape[1]:,} bins do not fit into memory at once. "
-                "Ask for fewer genes at a time, or choose larger bins."
-            )
         # One entry more than names: code -1, a row without a name, reads the last one.
         slot = np.full(len(survey.names) + 1, -1, np.int64)
         slot[[survey.code[gene] for gene in genes]] = np.arange(len(genes))
         in_total = np.append(survey.is_gene, False)
-        names = _Names(survey.names)
-        tally = Tally(len(genes), grid, totals)
+        # Counts of all genes add up to the totals, and there are fewer bins to add up than transcripts to count.
+        is_panel = np.array_equal(slot >= 0, in_total)
+        panel, of_all = self._counted(Tally(len(genes), grid, totals and not is_panel), slot, in_total, min_qv)
+        if is_panel and (totals or key):
+            of_all = panel.totals()
+            if key and key["end"] == (file_key(self.path) or {}).get("end"):
+                keep_panel(self.cache, key, genes, panel, of_all)
+        return panel, of_all if totals else None
 
-        def points() -> Iterator[Points]:
-            for batch in self._batches(["feature_name", "y_location", "x_location", "qv"]):
+    def _counted(self, tally: Tally, slot: np.ndarray, in_total: np.ndarray, min_qv: float):
+        """One pass over the table; what :meth:`Tally.result` returns."""
+
+        def points(batches: Iterable[pa.RecordBatch]) -> Iterator[Points]:
+            names = Names(self.survey.names)
+            for batch in batches:
                 name, code = names.indices(batch["feature_name"])
-                good = _numbers(batch["qv"]) >= min_qv if "qv" in batch.schema.names else None
-                y, x = _numbers(batch["y_location"]), _numbers(batch["x_location"])
+                good = numbers(batch["qv"]) >= min_qv if "qv" in batch.schema.names else None
+                y, x = numbers(batch["y_location"]), numbers(batch["x_location"])
                 yield Points(y, x, good, name, slot[code], in_total[code])
 
-        for found in ahead(tally.find, points()):
-            tally.add(*found)
+        columns = ["feature_name", "y_location", "x_location", "qv"]
+        for _ in ahead(lambda batches: tally.add(points(batches)), self.pieces(columns)):
+            pass
         return tally.result()
+
+    def batches(self, columns: Iterable[str | None]) -> Iterator[pa.RecordBatch]:
+        """The named columns, as far as the table has them, a batch at a time. Raises :class:`BundleError`."""
+        return read_batches(self.path, self._present(columns))
+
+    def pieces(self, columns: Iterable[str | None]) -> Iterator[Iterable[pa.RecordBatch]]:
+        """The same in pieces that threads may read at the same time, in the table's order."""
+        return read_pieces(self.path, self._present(columns))
+
+    def _present(self, columns: Iterable[str | None]) -> list[str]:
+        return [name for name in columns if name in self.columns]
 
     @property
     def _is_parquet(self) -> bool:
@@ -185,10 +232,7 @@ class TranscriptTable:
 
     @cached_property
     def _metadata(self) -> pq.FileMetaData:
-        try:
-            return pq.read_metadata(self.path)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise unreadable(self.path, error) from None
+        return read_metadata(self.path)
 
     @cached_property
     def _stored_extent_um(self) -> tuple[float, float, float, float] | None:
@@ -207,79 +251,43 @@ class TranscriptTable:
         extent = (min(y), min(x), max(y), max(x))
         return extent if all(map(math.isfinite, (*y, *x))) else None
 
-    def _batches(self, columns: Iterable[str | None]) -> Iterator[pa.RecordBatch]:
-        """The named columns, as far as the table has them, a batch at a time."""
-        present = [name for name in columns if name in self.columns]
-        try:
-            if self._is_parquet:
-                # Names come as codes into a short list, decoded once for each row group and not once for each row.
-                coded = [name for name in present if name in ("feature_name", "codeword_category")]
-                # Without these settings pyarrow keeps the whole compressed columns in memory, some 14 bytes a row.
-                bounded = {"pre_buffer": False, "buffer_size": 1 << 20, "page_checksum_verification": True}
-                with pq.ParquetFile(self.path, read_dictionary=coded, **bounded) as table:
-                    yield from table.iter_batches(BATCH_ROWS, columns=present)
-            else:
-                kinds = dict.fromkeys(("x_location", "y_location", "qv"), pa.float64())
-                kinds |= dict.fromkeys(("feature_name", "codeword_category"), pa.dictionary(pa.int32(), pa.string()))
-                options = pa.csv.ConvertOptions(
-                    include_columns=present, column_types={name: kinds[name] for name in present if name in kinds}
-                )
-                blocks = pa.csv.ReadOptions(block_size=1 << 23)
-                with pa.csv.open_csv(self.path, read_options=blocks, convert_options=options) as table:
-                    yield from table
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise unreadable(self.path, error) from None
+
+@dataclass(frozen=True, eq=False)
+class _Surveyed:
+    """A piece's part of the survey."""
+
+    names: tuple[str, ...]
+    histogram: np.ndarray
+    """(names, 4)."""
+    rows: int
+    low: np.ndarray
+    high: np.ndarray
+    """(2,) smallest and largest y and x."""
 
 
-class _Names:
-    """Gives every name one code for the whole table; each batch has its own."""
-
-    def __init__(self, known: Iterable[str] = ()) -> None:
-        self.known: dict[str, int] = {name: code for code, name in enumerate(known)}
-        self._seen: pa.Array | None = None
-        self._code = np.empty(0, np.int64)
-
-    def codes(self, column: pa.Array) -> np.ndarray:
-        """(n,) int64; -1 where there is no name."""
-        indices, code = self.indices(column)
-        return code.take(indices)
-
-    def indices(self, column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        """(n,) integers into the second, which has the codes of the batch's own names and, last, the -1 of no name."""
-        if not pa.types.is_dictionary(column.type):
-            column = column.dictionary_encode()
-        if self._seen is None or not column.dictionary.equals(self._seen):
-            self._seen = column.dictionary
-            names = (_text(name) for name in column.dictionary.to_pylist())
-            codes = [-1 if name is None else self.known.setdefault(name, len(self.known)) for name in names]
-            self._code = np.array([*codes, -1], np.int64)
-        indices = column.indices
-        if indices.null_count:
-            indices = indices.cast(pa.int64()).fill_null(len(self._code) - 1)
-        return np.from_dlpack(indices), self._code
-
-
-def _text(name: str | bytes | None) -> str | None:
-    return name.decode("utf-8", errors="replace") if isinstance(name, bytes) else name
-
-
-def _numbers(column: pa.Array) -> np.ndarray:
-    """(n,) floats, NaN where there is nothing."""
-    # Both `to_numpy` and `fill_null` import pandas, which takes longer than to survey a slide.
-    plain = pa.types.is_floating(column.type) and not column.null_count
-    values = np.from_dlpack(column) if plain else column.to_numpy(zero_copy_only=False)
-    return values if values.dtype.kind == "f" else values.astype(np.float64)
-
-
-def _says_gene(column: pa.Array) -> np.ndarray:
-    """(n,) bool from an ``is_gene`` or a ``codeword_category`` column."""
-    if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type):
-        flags = column.cast(pa.bool_())
-        return np.from_dlpack((flags.fill_null(False) if flags.null_count else flags).cast(pa.uint8())) > 0
-    names = _Names()
-    codes = names.codes(column)
-    gene = [name.lower() in ("true", "1") or name.lower().endswith("gene") for name in names.known]
-    return np.array([*gene, False], bool)[codes]
+def _surveyed(batches: Iterable[pa.RecordBatch], sort: str | None, with_yx: bool) -> _Surveyed:
+    names = Names()
+    # Row 0 is for rows without a name.
+    histogram = np.zeros((1, 4), np.int64)
+    rows, low, high = 0, np.full(2, np.inf), np.full(2, -np.inf)
+    for batch in batches:
+        rows += len(batch)
+        codes = names.codes(batch["feature_name"])
+        histogram = np.pad(histogram, ((0, len(names.known) + 1 - len(histogram)), (0, 0)))
+        flags = says_gene(batch[sort]).astype(np.uint8) if sort else np.zeros(len(codes), np.uint8)
+        flags += np.uint8(2) * (numbers(batch["qv"]) >= MIN_QV) if "qv" in batch.schema.names else np.uint8(2)
+        codes += 1
+        codes *= 4
+        codes += flags
+        histogram += np.bincount(codes, minlength=histogram.size).reshape(-1, 4)
+        if with_yx:
+            for axis, name in enumerate(("y_location", "x_location")):
+                values = numbers(batch[name])
+                # A point with one bad coordinate is dropped later; a bin of margin for it does no harm.
+                values = values[np.isfinite(values)]
+                if values.size:
+                    low[axis], high[axis] = min(low[axis], values.min()), max(high[axis], values.max())
+    return _Surveyed(tuple(names.known), histogram[1:], rows, low, high)
 
 
 def no_such_gene(gene: str, known: Iterable[str], where: str) -> BundleError:

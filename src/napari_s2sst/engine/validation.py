@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .baselines import METHODS, interpolate
+from .beside import Beside, beside_network
 from .config import RunConfig
-from .imputation import classical_estimate, impute_with
+from .imputation import impute_with
 from .maps import GeneMap, SparseMap
 from .network import CDCIN
 from .sampling import hide, thin
@@ -44,8 +45,8 @@ class HeldOut:
     """(lattice rows, lattice columns) True at held-out bins."""
     seen: np.ndarray
     """(lattice rows, lattice columns) True at the bins that training uses as targets and the given map lacks."""
-    classical: np.ndarray | None
-    """The classical share of every estimate of it, which stays the same."""
+    beside: Beside | None
+    """What takes part in every estimate of it beside the network, and stays the same."""
 
 
 def held_out_of(maps: Sequence[SparseMap], hidden: Sequence[np.ndarray], config: RunConfig) -> list[HeldOut]:
@@ -68,7 +69,7 @@ def held_out_of(maps: Sequence[SparseMap], hidden: Sequence[np.ndarray], config:
             found.append(HeldOut(given, at, values, mask, seen, None))
     kind = config.grid.normalisation
     return [
-        replace(part, classical=classical_estimate(part.given, config.imputation, kind))
+        replace(part, beside=beside_network(part.given, config.imputation, kind))
         for part in found[:: -(-len(found) // MOST_GENES) or 1]
     ]
 
@@ -101,7 +102,7 @@ def estimates(
     kind, precision = config.grid.normalisation, config.training.precision
     return [
         impute_with(
-            network, part.given, once, kind=kind, precision=precision, calibration=calibration, classical=part.classical
+            network, part.given, once, kind=kind, precision=precision, calibration=calibration, beside=part.beside
         )
         for part in held_out
     ]

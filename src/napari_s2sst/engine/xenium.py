@@ -16,7 +16,7 @@ What is read of it; all else is left alone, and which of it exists decides, not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,14 +26,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .cell_extent import PIXEL_UM, cells_reach_um, lie_in_pixels
+from .count_cache import cache_for
 from .errors import BundleError
 from .grid import Grid, tissue_mask
 from .manifest import MANIFEST, is_length, read_json, read_panel
 from .maps import GeneMap
 from .morphology import StainImage, find_morphology, open_stains, read_pixel_size_um
 from .places import PACKED, local_path
+from .sparse_panel import MapsOnDemand
 from .transcripts import FILE_NAMES, MIN_QV, TranscriptTable, no_such_gene
 
+DENSE_BYTES = 256_000_000
+"""Maps larger than this together are made one by one, when they are asked for."""
 KEPT_GRIDS = 4
 """Totals and tissue of so many (bin size, quality) pairs are remembered."""
 _BESIDE_TRANSCRIPTS = ("cells.parquet", "cells.csv.gz", "cell_feature_matrix.h5", "morphology_focus")
@@ -138,6 +143,13 @@ class Bundle:
                 f"{rows:,} x {columns:,} pixels: the table is in pixels. Multiply x_location and y_location by "
                 f"{image.pixel_size_um:g}, or copy it from the instrument again."
             )
+        cells_um, pixel_um = cells_reach_um(self.path), self.pixel_size_um or PIXEL_UM
+        if cells_um is not None and lie_in_pixels(extent[2:], cells_um, pixel_um):
+            raise BundleError(
+                f"By {self.transcripts.path} the transcripts reach y {extent[2]:,.0f} and x {extent[3]:,.0f} um, but by "
+                f"cells.parquet the cells end at {cells_um[0]:,.0f} and {cells_um[1]:,.0f} um: the table is in pixels. Multiply "
+                f"x_location and y_location by {pixel_um:g}, or copy it from the instrument again."
+            )
         return extent
 
     @property
@@ -160,10 +172,11 @@ class Bundle:
         """Counts of one gene on the whole slide. Raises :class:`BundleError` on an unknown gene or absurd bin size."""
         return self.gene_maps([gene], bin_um, min_qv)[0]
 
-    def gene_maps(self, genes: Iterable[str], bin_um: float = 20.0, min_qv: float = MIN_QV) -> list[GeneMap]:
+    def gene_maps(self, genes: Iterable[str], bin_um: float = 20.0, min_qv: float = MIN_QV) -> Sequence[GeneMap]:
         """The same for many genes in one pass over the transcripts, in the order asked for.
 
-        All maps of a bin size share one grid, one tissue mask and one array of totals. A control's name is counted too.
+        All maps of a bin size share one grid, one tissue mask and one array of totals. A control's name is counted too. Of
+        a large panel each map is made anew whenever it is asked for, and nothing but its counts without empty bins is kept.
         """
         wanted = list(genes)
         known = self.transcripts.survey.code
@@ -173,7 +186,7 @@ class Bundle:
         grid = Grid.over(self.extent_um, bin_um)
         distinct = list(dict.fromkeys(wanted))
         remembered = self._grids.get((float(bin_um), float(min_qv)))
-        counts, totals = self.transcripts.count(distinct, grid, min_qv=min_qv, totals=remembered is None)
+        panel, totals = self.transcripts.count(distinct, grid, min_qv=min_qv, totals=remembered is None)
         if remembered is None:
             # float32 as a GeneMap holds it, so that many maps share one array.
             remembered = (totals.astype(np.float32), tissue_mask(totals, bin_um))
@@ -181,11 +194,13 @@ class Bundle:
                 self._grids.pop(next(iter(self._grids)), None)
             self._grids[(float(bin_um), float(min_qv))] = remembered
         totals, tissue = remembered
-        maps = {
-            gene: GeneMap(_floats(values), tissue, gene, grid.bin_um, grid.origin_um, totals)
-            for gene, values in zip(distinct, counts, strict=True)
-        }
-        return [maps[gene] for gene in wanted]
+        slot = {gene: number for number, gene in enumerate(distinct)}
+        slots = tuple(slot[gene] for gene in wanted)
+        maps = MapsOnDemand(panel, tuple(wanted), slots, tissue, totals, grid.bin_um, grid.origin_um)
+        if 4 * grid.size * len(distinct) > DENSE_BYTES:
+            return maps
+        made = {gene: maps[wanted.index(gene)] for gene in distinct}
+        return [made[gene] for gene in wanted]
 
     def _said(self, key: str) -> str | None:
         said = self.manifest.get(key)
@@ -239,7 +254,7 @@ def open_xenium(path: str | Path, pixel_size_um: float | None = None) -> Bundle:
         )
     if not table.tells_genes:
         table = replace(table, panel=read_panel(path / "gene_panel.json"))
-    return Bundle(path, manifest or {}, table, pixel_size_um)
+    return Bundle(path, manifest or {}, replace(table, cache=cache_for(table.path)), pixel_size_um)
 
 
 def _meant_instead(folder: Path) -> str:
@@ -260,10 +275,3 @@ def _in_pixels(ends_um: tuple[float, float], image: StainImage) -> bool:
     ends = list(zip(ends_um, image.shape_px, strict=True))
     beyond = all(end > 1.2 * length * image.pixel_size_um for end, length in ends)
     return beyond and all(0.6 * length < end <= 1.02 * length for end, length in ends)
-
-
-def _floats(counts: np.ndarray) -> np.ndarray:
-    """int32 -> float32 in the same memory: a panel's maps fill a GB, and there is not always room for another."""
-    values = counts.view(np.float32)
-    values[...] = counts
-    return values

@@ -86,7 +86,7 @@ class AtOnce(QObject):
         )  # fmt: skip
         return Request(
             (session.gene_map,), config, session.sampling.mode, Path(session.bundle.path), self._regions(),
-            edited_tissue=self._tissue.edited,
+            images=tasks.images_of(session.bundle), edited_tissue=self._tissue.edited,
         )  # fmt: skip
 
     def _imputed(self, request: Request, result: Any) -> None:

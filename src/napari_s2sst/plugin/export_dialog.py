@@ -39,11 +39,12 @@ KINDS = (
     ("comparison", "&Comparison figure", "input, every method, truth, errors and an enlarged square, 180 mm wide"),
     ("model", "M&odel", "the trained weights, to impute other slides with"),
     ("regions", "&Regions, GeoJSON", "the regions of interest; QuPath opens them"),
+    ("region_table", "Re&gion table, CSV", "area, measured and imputed mean and error of every region, or of the whole slide"),
     ("script", "Scr&ipt", "repeat.sh, which repeats the run exactly on the command line, with all that it needs"),
 )  # fmt: skip
 """(field of ExportChoice, text, what it is)."""
 
-CHECKED = ExportChoice(comparison=True, regions=True, script=True)
+CHECKED = ExportChoice(comparison=True, regions=True, region_table=True, script=True)
 """What is ticked at first: all but the largest."""
 
 

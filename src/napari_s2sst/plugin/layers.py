@@ -71,12 +71,13 @@ LATTICE_COLORMAP = Colormap([[0.55, 0.95, 1.0, 1.0], [0.55, 0.95, 1.0, 1.0]], na
 
 
 def slide_layers(bundle: Any) -> list[LayerData]:
-    """One image layer a stain; without any image the density of all transcripts."""
-    if not bundle.images:
+    """One image layer a stain; the density of all transcripts without any image, or where nobody says how large its pixels are."""
+    images = [image for image in bundle.images if image.pixel_size_um is not None]
+    if not images:
         return [density_layer(bundle)]
     layers = []
     spare = iter(MORE_COLOURS)
-    for number, image in enumerate(bundle.images):
+    for number, image in enumerate(images):
         colour = _stain_colour(image.name) or ("#4878ff" if number == 0 else next(spare, "#ffffff"))
         levels = list(image.levels)
         meta = _placed(image.pixel_size_um, (0.0, 0.0)) | {

@@ -2,17 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from ..engine.errors import BundleError
+from ..engine.private_names import hide_name, hide_path
+from ..engine.unknown_size import SizeQuestion, open_with_size, question_of, question_to
 from . import tasks
 from .background import Background
 from .display import Display
 from .docked import single_shot
+from .layers import slide_layers, slide_of
 from .session import Session
+from .size_dialog import SizeDialog
+
+
+def read_slide(path: Path, known: bool, asks: bool) -> tasks.OpenedSlide | SizeQuestion:
+    """A slide, or what must be known before it can be shown; with ``asks`` False it is shown as well as it can be.
+
+    Raises BundleError.
+    """
+    try:
+        found = tasks.open_slide(path, known)
+    except BundleError:
+        if asks and (question := question_to(path)) is not None:
+            return question
+        raise
+    question = question_of(found.bundle) if asks else None
+    return question if question is not None and question.kind == "pixel" else found
+
+
+def read_sized(path: Path, size_um: float) -> tasks.OpenedSlide:
+    """A slide whose pixels or bins are of the size that its user says. Raises BundleError."""
+    hide_path(path, "the slide")
+    bundle = open_with_size(path, size_um)
+    hide_name(bundle.name, "the slide's name")
+    return tasks.OpenedSlide(bundle, slide_layers(bundle), dict(bundle.genes))
 
 
 class Opening(QObject):
@@ -33,6 +62,8 @@ class Opening(QObject):
         self._background.failed.connect(self.failed)
         self._background.idle.connect(self.idle)
         self._notice = single_shot(self, 0, self._notice_layers)
+        self.dialog: SizeDialog | None = None
+        """While it asks how large a pixel or bin is."""
 
     @property
     def busy(self) -> bool:
@@ -49,7 +80,13 @@ class Opening(QObject):
         self.session.message = ""
         self.session.busy = f"Opening {path.name} ..."
         known = path in self.display.slides()
-        self._background.start(lambda: tasks.open_slide(path, known), self._opened)
+        self._background.start(lambda: read_slide(path, known, True), self._read)
+
+    def ask_for_size(self) -> None:
+        """Of the slide that is open, where its size was assumed or is not known."""
+        question = None if self.session.bundle is None else question_of(self.session.bundle)
+        if question is not None:
+            self._ask(replace(question, without=""))  # that is how it is open
 
     def open_sample(self) -> None:
         """The simulated slide; writing it takes some seconds the first time."""
@@ -74,6 +111,8 @@ class Opening(QObject):
         self._notice.start()
 
     def abandon(self) -> None:
+        if self.dialog is not None:
+            self.dialog.reject()
         self._notice.stop()
         self._background.abandon()
 
@@ -84,6 +123,40 @@ class Opening(QObject):
         new = [path for path in self._seen if path not in before]
         if new:
             self.open(new[-1])
+
+    def _read(self, found: tasks.OpenedSlide | SizeQuestion) -> None:
+        if isinstance(found, SizeQuestion):
+            self._ask(found)
+        else:
+            self._opened(found)
+
+    def _ask(self, question: SizeQuestion) -> None:
+        if self.dialog is not None:
+            self.dialog.reject()
+        self.dialog = SizeDialog(question, self._window)
+        self.dialog.answered.connect(lambda size_um: self._answered(question.path, size_um))
+        self.dialog.finished.connect(self._asked)
+        self.dialog.open()
+
+    def _asked(self, _: int) -> None:
+        self.dialog = None
+
+    def _answered(self, path: Path, size_um: float | None) -> None:
+        """Open it again; None: without what the size is for."""
+        self.session.message = ""
+        self.session.busy = f"Opening {path.name} ..."
+        if size_um is None:
+            known = path in self.display.slides()
+            self._background.start(lambda: read_slide(path, known, False), self._read)
+        else:
+            self._background.start(lambda: read_sized(path, size_um), self._opened_anew)
+
+    def _opened_anew(self, slide: tasks.OpenedSlide) -> None:
+        """What is in the viewer of it lies at another scale."""
+        layers = self.display.viewer.layers
+        for layer in [layer for layer in layers if slide_of(layer) == Path(slide.bundle.path)]:
+            layers.remove(layer)
+        self._opened(slide)
 
     def _opened(self, slide: tasks.OpenedSlide) -> None:
         self.leaving.emit()

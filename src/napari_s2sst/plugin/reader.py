@@ -1,4 +1,4 @@
-"""Turn a Xenium folder, or what this program exported or saved, into napari layers in um.
+"""Turn a Xenium folder or SpatialData store, or what this program exported or saved, into napari layers in um.
 
 A folder gives one lazily read, multiscale image per stain. An `imputed.h5ad` or `<gene>.ome.tif` gives the maps of its
 genes, as they were in the window, and an .ome.tif of saved layers these layers.
@@ -23,20 +23,27 @@ def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None
     None, fast: only a table's keys and a picture's header are looked at.
     """
     from ..engine.import_result import is_result
-    from ..engine.xenium import is_xenium
+    from ..engine.slide_kinds import is_slide_folder
 
     if isinstance(path, list):
         return None if len(path) != 1 else get_reader(path[0])
     if is_result(path):
         return read_results
-    return read_slide if is_xenium(path) else None
+    return read_slide if is_slide_folder(path) else None
 
 
 def read_slide(path: str | Path | list[str]) -> list[LayerData]:
     """The slide's layers. Raises BundleError when the folder can't be read."""
-    from ..engine.xenium import open_xenium
+    from ..engine.slide_kinds import open_slide_folder
+    from ..engine.unknown_size import question_of
 
-    layers = slide_layers(open_xenium(_single(path)))
+    slide = open_slide_folder(_single(path))
+    layers = slide_layers(slide)
+    if question_of(slide) is not None:
+        _tell(
+            f"{slide.path.name} has a picture, and nothing says how large its pixels are, so it is not shown. "
+            "The dock S2S-ST imputation asks for it."
+        )
     _ask_for_a_scale_bar()
     return layers
 

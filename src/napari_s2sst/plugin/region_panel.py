@@ -37,8 +37,9 @@ TICKS = """
     QTreeView::indicator:checked { background: #2d6ca2; border-color: #2d6ca2; image: url("theme_dark:/check.svg"); }
 """
 """An empty box of napari's dark theme is hardly seen."""
-FILES = "Regions (*.geojson *.json *.csv)"
-GEOJSON, EXPLORER_CSV = "GeoJSON, for QuPath, in µm (*.geojson)", "Xenium Explorer selection (*.csv)"
+FILES, FILES_PX = "Regions in µm (*.geojson *.json *.csv)", "GeoJSON of QuPath, in pixels (*.geojson *.json)"
+GEOJSON, EXPLORER_CSV = "GeoJSON, in µm (*.geojson)", "Xenium Explorer selection (*.csv)"
+GEOJSON_PX = "GeoJSON for QuPath, in pixels of the picture (*.geojson)"
 
 
 class RegionPanel(QWidget):
@@ -59,6 +60,9 @@ class RegionPanel(QWidget):
     importRequested = Signal(object)
     exportRequested = Signal(object)
     """A Path; its ending says in which format."""
+    pixelImportRequested = Signal(object)
+    pixelExportRequested = Signal(object)
+    """The same of GeoJSON that counts in pixels of the slide's picture."""
     failed = Signal(str)
     """What went wrong, in one sentence."""
 
@@ -67,6 +71,7 @@ class RegionPanel(QWidget):
         self._rows: tuple[DrawnRegion, ...] = ()
         self._can_change = True
         self._can_undo = False
+        self._has_pixels = False
         self._settle = single_shot(self, SETTLE_MS, self.valueChanged.emit)
         self._tools = RegionTools()
         self.tools = self._tools.buttons
@@ -100,11 +105,11 @@ class RegionPanel(QWidget):
         self.undo_button.setToolTip("Bring the regions back that were deleted last.")
         self.import_button = QPushButton("Import...")
         self.import_button.setToolTip(
-            "Add regions from a file: GeoJSON (QuPath; coordinates in µm) or a selection of Xenium Explorer (CSV)."
+            "Add regions from a file: GeoJSON, in µm or in QuPath's pixels, or a selection of Xenium Explorer (CSV)."
         )
         self.export_button = QPushButton("Export...")
         self.export_button.setToolTip(
-            "Write the ticked regions to a file, all if none is ticked: GeoJSON or Xenium Explorer."
+            "Write the ticked regions to a file, all if none is ticked: GeoJSON, in µm or in QuPath's pixels, or Xenium Explorer."
         )
         buttons = QHBoxLayout()
         buttons.setSpacing(4)
@@ -154,6 +159,10 @@ class RegionPanel(QWidget):
     def setTool(self, mode: str, holes: bool) -> None:
         """Show which tool the layer is in; any other mode of napari is none of these."""
         self._tools.setTool(mode, holes)
+
+    def setPixelsOffered(self, on: bool) -> None:
+        """Whether files may count in pixels: the slide has a picture, and the size of its pixels is known."""
+        self._has_pixels = on
 
     def setIconColour(self, colour: str) -> None:
         """As CSS; the theme's text."""
@@ -231,16 +240,19 @@ class RegionPanel(QWidget):
             self.deleteRequested.emit(names)
 
     def _ask_for_import(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Add regions from a file", "", FILES)
+        kinds = [FILES, FILES_PX] if self._has_pixels else [FILES]
+        path, kind = QFileDialog.getOpenFileName(self, "Add regions from a file", "", ";;".join(kinds))
         if path:
-            self.importRequested.emit(Path(path))
+            (self.pixelImportRequested if kind == FILES_PX else self.importRequested).emit(Path(path))
 
     def _ask_for_export(self) -> None:
+        kinds = [GEOJSON, GEOJSON_PX, EXPLORER_CSV] if self._has_pixels else [GEOJSON, EXPLORER_CSV]
         path, kind = QFileDialog.getSaveFileName(
-            self, "Write the regions to a file", "regions.geojson", f"{GEOJSON};;{EXPLORER_CSV}"
+            self, "Write the regions to a file", "regions.geojson", ";;".join(kinds)
         )
         if path:
-            self.exportRequested.emit(with_ending(Path(path), csv=kind == EXPLORER_CSV))
+            wanted = self.pixelExportRequested if kind == GEOJSON_PX else self.exportRequested
+            wanted.emit(with_ending(Path(path), csv=kind == EXPLORER_CSV))
 
 
 def with_ending(path: Path, *, csv: bool) -> Path:

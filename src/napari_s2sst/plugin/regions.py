@@ -10,9 +10,11 @@ from napari.layers import Image, Shapes
 from qtpy.QtCore import QObject
 
 from ..engine.errors import S2SSTError
+from ..engine.pixel_regions import Picture, look_like_pixels, picture_of
 from ..engine.region import Region, read_regions, write_explorer_csv, write_regions
 from . import region_layer as on_layer
 from .docked import single_shot
+from .pixel_question import PixelQuestion
 from .region_panel import RegionPanel
 from .theme import theme_colours
 
@@ -28,6 +30,10 @@ class Regions(QObject):
         super().__init__(parent)
         self.viewer, self.panel = viewer, panel
         self.layer: Shapes | None = None
+        self.picture: Picture | None = None
+        """Of the slide, which files of regions may count in pixels of; None where there is none."""
+        self.question: PixelQuestion | None = None
+        """While it asks whether a file does."""
         self._deleted: list[on_layer.Shape] = []
         self._shapes: list[on_layer.Shape] = []
         """As they were when last looked at."""
@@ -65,20 +71,30 @@ class Regions(QObject):
         on_layer.add_regions(layer, regions)
         self._take_as_named()
 
-    def read(self, path: str | Path) -> None:
-        """Add the regions of a file. What goes wrong is told by the panel's ``failed``."""
+    def read(self, path: str | Path, *, in_pixels: bool = False) -> None:
+        """Add the regions of a file. What goes wrong is told by the panel's ``failed``.
+
+        Where they lie off the slide in um and on its picture in pixels, the user is asked which they are.
+        """
         try:
-            regions = read_regions(path)
+            regions = read_regions(path, pixel_size_um=self._pixel_um(in_pixels))
         except S2SSTError as error:
             self.panel.failed.emit(str(error))
             return
-        self.add(regions)
+        is_csv = Path(path).suffix.lower() == ".csv"  # Xenium Explorer's, always in um
+        if in_pixels or is_csv or self.picture is None or not look_like_pixels(regions, self.picture):
+            self.add(regions)
+        else:
+            self._ask(Path(path), regions, self.picture)
 
-    def write(self, path: str | Path) -> None:
+    def write(self, path: str | Path, *, in_pixels: bool = False) -> None:
         """Write the ticked regions, all if none is; ``.csv`` is for Xenium Explorer, all else GeoJSON."""
         regions = self.value() or tuple(row.region for row in self.panel.rows() if row.region is not None)
         try:
-            (write_explorer_csv if Path(path).suffix.lower() == ".csv" else write_regions)(path, regions)
+            if Path(path).suffix.lower() == ".csv":
+                write_explorer_csv(path, regions)
+            else:
+                write_regions(path, regions, pixel_size_um=self._pixel_um(in_pixels))
         except S2SSTError as error:
             self.panel.failed.emit(str(error))
 
@@ -104,6 +120,12 @@ class Regions(QObject):
             on_layer.add_again(layer, shapes)
             self._take_as_named()
 
+    def set_slide(self, slide: Any) -> None:
+        """Another slide, without regions yet; its picture is what pixels are counted on."""
+        self.clear()
+        self.picture = picture_of(slide)
+        self.panel.setPixelsOffered(self.picture is not None)
+
     def clear(self) -> None:
         """Another slide is opened: its regions are none of these."""
         layer = self.layer
@@ -116,6 +138,8 @@ class Regions(QObject):
     def forget(self) -> None:
         """Let go of viewer, layer and panel; the layer stays."""
         self._soon.stop()
+        if self.question is not None:
+            self.question.reject()
         self.panel.forget()
         self._let_go()
         connections, self._connected = self._connected, ()
@@ -128,9 +152,32 @@ class Regions(QObject):
             (panel.toolChosen, self.draw), (panel.usedChanged, self._set_used), (panel.renamed, self._rename),
             (panel.selected, self._select), (panel.deleteRequested, self.delete), (panel.undoRequested, self.undo),
             (panel.importRequested, self.read), (panel.exportRequested, self.write),
+            (panel.pixelImportRequested, self._read_pixels), (panel.pixelExportRequested, self._write_pixels),
             (self.viewer.layers.events.removed, self._layer_removed), (self.viewer.events.theme, self._follow_theme),
             (self.viewer.layers.events.inserted, self._raise),
         )  # fmt: skip
+
+    def _read_pixels(self, path: Path) -> None:
+        self.read(path, in_pixels=True)
+
+    def _write_pixels(self, path: Path) -> None:
+        self.write(path, in_pixels=True)
+
+    def _pixel_um(self, in_pixels: bool) -> float | None:
+        return self.picture.pixel_size_um if in_pixels and self.picture is not None else None
+
+    def _ask(self, path: Path, regions: Sequence[Region], picture: Picture) -> None:
+        if self.question is not None:
+            self.question.reject()
+        self.question = PixelQuestion(path, regions, picture, self.panel.window())
+        self.question.answered.connect(
+            lambda in_pixels: self.read(path, in_pixels=True) if in_pixels else self.add(regions)
+        )
+        self.question.finished.connect(self._asked)
+        self.question.open()
+
+    def _asked(self, _: int) -> None:
+        self.question = None
 
     def _layer_events(self, layer: Shapes) -> tuple:
         return ((layer.events.data, self._changed), (layer.events.features, self._changed),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from ..engine.errors import S2SSTError
 from ..engine.events import Event
 from ..engine.maps import SparseMap
 from .session import Queue, Session, State
 from .worker import Request, Run, RunWorker, run, sentence, sparse_of
+
+log = logging.getLogger(__name__)
 
 
 class Runner(QObject):
@@ -23,6 +27,8 @@ class Runner(QObject):
     """The engine's Result; of a row, each in its turn."""
     failed = Signal(str)
     """A sentence. The next run of a row is started all the same."""
+    interrupted = Signal()
+    """A run failed, and what it had learnt is kept."""
 
     def __init__(self, session: Session, parent: QObject | None = None, run: Run = run) -> None:
         super().__init__(parent)
@@ -50,7 +56,7 @@ class Runner(QObject):
         self._total = len(requests)
         try:
             self._begin(first)
-        except Exception:
+        except S2SSTError:
             self._waiting.clear()
             raise
 
@@ -65,15 +71,14 @@ class Runner(QObject):
         if self._worker is not None and self.session.can_pause:
             self._worker.toggle_pause()
 
-    def abandon(self) -> None:
-        """End a run and forget it."""
+    def abandon(self, *, keep: bool = False) -> None:
+        """End a run and forget it; ``keep``: what it has learnt is offered when a window opens again."""
         worker, self._worker = self._worker, None
         self._waiting.clear()
         if worker is not None:
             for signal, slot in self._connections(worker):
                 signal.disconnect(slot)  # its thread goes on until its next event, and the next run may begin before
-            worker.quit()
-            worker.resume()
+            worker.leave(keep=keep)
             self.session.queue = None
             self.session.end()
 
@@ -110,6 +115,8 @@ class Runner(QObject):
             self._worker = None
             self.session.end(result)
             self.returned.emit(result)
+            if self.request.kept is not None:
+                self.request.kept.remove()  # not before the result is shown
             self._next()
 
     def _failed(self, error: Exception) -> None:
@@ -117,6 +124,11 @@ class Runner(QObject):
             self._worker = None
             self.session.end()
             self._tell(self.sparse.gene, error)
+            kept = self.request.kept
+            if kept is not None:
+                kept.release()
+                if kept.checkpoint.exists():
+                    self.interrupted.emit()
             self._next()
 
     def _next(self) -> None:
@@ -125,7 +137,8 @@ class Runner(QObject):
             request = self._waiting.pop(0)
             try:
                 self._begin(request)
-            except Exception as error:
+            except Exception as error:  # whatever it is, the rest of the row must not be stuck
+                log.exception("a run of a row could not begin")
                 self.session.end()
                 self._tell(request.maps[0].gene, error)
         if self._worker is None:

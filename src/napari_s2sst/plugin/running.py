@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from ..engine.errors import S2SSTError
-from ..engine.events import Event, Finished, Previewed, Started, Stepped, Validated
+from ..engine.events import Event, Finished, Previewed, Recovered, Started, Stepped, Unsaved, Validated
+from ..engine.kept_training import Painted, new_training
+from ..engine.maps import GeneMap
 from ..engine.region import Region
 from .counting import Counting
 from .display import Display
@@ -16,9 +18,9 @@ from .layers import value_limits
 from .panels import Panels
 from .runner import Runner
 from .session import Session, Several, State
-from .tasks import Counted
+from .tasks import Counted, images_of
 from .timing import clock
-from .worker import LiveScores, Request, Stage
+from .worker import KEEP_EVERY_S, LiveScores, Request, Stage
 
 if TYPE_CHECKING:
     from ..engine.trained import Trained
@@ -28,12 +30,16 @@ class Running(QObject):
     """One row of runs at a time."""
 
     failed = Signal(str)
+    warned = Signal(str)
+    """Something to know of a run that goes on."""
     finished = Signal()
     """The session shows a new result, and the viewer its maps."""
 
     def __init__(self, session: Session, runner: Runner, panels: Panels, display: Display, parent: QObject) -> None:
         super().__init__(parent)
         self.session, self.runner, self.panels, self.display = session, runner, panels, display
+        self.keep_every_s = KEEP_EVERY_S
+        self._warned: set[str] = set()
         runner.began.connect(self._began)
         runner.told.connect(self._told)
         runner.returned.connect(self._returned)
@@ -47,19 +53,25 @@ class Running(QObject):
         *,
         trains: bool = True,
         edited_tissue: bool = False,
+        painted: Painted | None = None,
     ) -> None:
         """A run for each chosen gene, or one for all; with several, the others are counted first."""
 
         def begin(maps: tuple) -> None:
-            try:
-                self.runner.start(*self._requests(maps, regions, start, trains, edited_tissue))
-            except S2SSTError as error:
-                self.failed.emit(str(error))
+            chosen = dict(regions=regions, start=start, trains=trains, edited_tissue=edited_tissue, painted=painted)
+            self.begin(*self.requests(maps, **chosen))
 
         if len(self.session.genes) <= 1:
             begin((self.session.gene_map,))
         else:
             counting.all(lambda counted: begin(counted.maps) if self._still(counted) else None)
+
+    def begin(self, *requests: Request) -> None:
+        """One after the other."""
+        try:
+            self.runner.start(*requests)
+        except S2SSTError as error:
+            self.failed.emit(str(error))
 
     def abandon(self) -> None:
         """End a row of runs and forget it, with what it has shown."""
@@ -74,16 +86,30 @@ class Running(QObject):
         same = tuple(each.gene for each in counted.maps) == session.genes
         return same and not session.outdated and not session.running
 
-    def _requests(
-        self, maps: tuple, regions: tuple[Region, ...], start: Trained | None, trains: bool, edited: bool
+    def requests(
+        self,
+        maps: tuple[GeneMap, ...],
+        *,
+        regions: tuple[Region, ...] = (),
+        start: Trained | None = None,
+        trains: bool = True,
+        edited_tissue: bool = False,
+        painted: Painted | None = None,
     ) -> list[Request]:
+        """Runs on maps of the session's slide, as its settings say; each training is kept in a place of its own."""
         session = self.session
         groups = [maps] if session.several is Several.TOGETHER else [(each,) for each in maps]
-        path = Path(session.bundle.path)
+        trains = trains or start is None
+        keeps = trains and session.config.training.steps != 0
+        waiting = [tuple(each.gene for group in groups[at:] for each in group) for at in range(1, len(groups) + 1)]
         return [
-            Request(group, session.config, session.sampling.mode, path, regions, start, trains or start is None, edited)
-            for group in groups
-        ]
+            Request(
+                group, session.config, session.sampling.mode, Path(session.bundle.path), regions, start, trains, edited_tissue,
+                painted, session.bundle.name, then, new_training() if keeps else None, self.keep_every_s,
+                images=images_of(session.bundle),
+            )
+            for group, then in zip(groups, waiting, strict=True)
+        ]  # fmt: skip
 
     def _began(self, request: Request) -> None:
         self.panels.clear_run()
@@ -111,6 +137,9 @@ class Running(QObject):
                 self.display.show_preview(event.imputed, limits)
             case LiveScores():
                 panels.live.setScores(event.step, event.scores)
+            case Recovered(what=text) | Unsaved(why=text) if text not in self._warned:
+                self._warned.add(text)
+                self.warned.emit(text)
             case Finished():
                 panels.run.setBusy("Finishing ...")
 

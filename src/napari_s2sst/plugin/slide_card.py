@@ -9,6 +9,7 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
+from ..engine.unknown_size import SizeQuestion
 from .extras import Choice
 
 LABEL_COLUMN_PX = 72
@@ -19,6 +20,8 @@ class SlideCard(QWidget):
 
     layerToggled = Signal(str, bool)
     """The key of a choice, and whether it is to be shown."""
+    sizeRequested = Signal()
+    """The user knows how large a pixel or bin is."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -39,6 +42,10 @@ class SlideCard(QWidget):
         self.layer_button.setMenu(self._menu)
         below = QHBoxLayout()
         below.addWidget(self.layer_button)
+        self.size_button = QPushButton()
+        self.size_button.setToolTip("Say how large a bin or a pixel of this slide is")
+        self.size_button.clicked.connect(self.sizeRequested)
+        below.addWidget(self.size_button)
         below.addStretch()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -46,6 +53,7 @@ class SlideCard(QWidget):
         layout.addLayout(self._rows)
         layout.addLayout(below)
         self.setChoices(())
+        self.setSizeQuestion(None)
 
     def facts(self) -> list[tuple[str, str]]:
         """The rows as they are shown, not elided."""
@@ -80,6 +88,13 @@ class SlideCard(QWidget):
             action.setEnabled(choice.available)
             action.setChecked(choice.shown)
         self.layer_button.setEnabled(bool(choices))
+
+    def setSizeQuestion(self, question: SizeQuestion | None) -> None:
+        """What is not known of the slide's size: offered to be told. None: nothing."""
+        self.size_button.setVisible(question is not None)
+        if question is not None:
+            self.size_button.setText(f"{question.title}...")
+            self.size_button.setToolTip(f"{question.why}\nSay it, and the slide is opened again.")
 
     def action(self, key: str) -> QAction:
         """The menu's entry of a choice."""

@@ -33,7 +33,11 @@ class SlideHeader(QWidget):
         self._menu = QMenu(self.open_button)
         self._menu.setToolTipsVisible(True)
         for text, tip, signal in (
-            ("Xenium &folder...", "The folder with experiment.xenium in it", self.openRequested),
+            (
+                "Xenium &folder...",
+                "The folder with experiment.xenium in it, or a SpatialData store (.zarr)",
+                self.openRequested,
+            ),
             ("&Table of counts...", "Counts on a grid: .h5ad of anndata, or .npz", self.openFileRequested),
             ("&Simulated sample slide", "A made-up breast section that comes with the program", self.sampleRequested),
         ):

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engine.config import RunConfig
+from ..engine.errors import CheckpointError, ConfigError, S2SSTError
 from ..engine.maps import GeneMap, SparseMap
+from ..engine.private_names import hide_name, hide_path
 from ..engine.region import Region, restrict
 from .layers import LayerData, slide_layers
-from .worker import Request, job_of
+from .session import Mode
+from .worker import Request, job_of, seen_of
 
 if TYPE_CHECKING:
     from ..engine.diagnostics import Diagnostics
     from ..engine.export_choice import ExportChoice
+    from ..engine.interrupted import Interrupted
+    from ..engine.morphology import StainImage
     from ..engine.region_table import RegionRow
     from ..engine.run import Result
     from ..engine.trained import Trained
@@ -32,7 +37,9 @@ class OpenedSlide:
 
 def open_slide(path: Path, known: bool) -> OpenedSlide:
     """Read what the window shows of a slide; ``known``: its layers are in the viewer already. Raises BundleError."""
+    hide_path(path, "the slide")
     bundle = opened(path)
+    hide_name(bundle.name, "the slide's name")
     genes = dict(bundle.genes)
     return OpenedSlide(bundle, [] if known else slide_layers(bundle), genes)
 
@@ -46,7 +53,7 @@ def open_sample(known: Sequence[Path]) -> OpenedSlide:
 
 
 def opened(path: Path) -> Any:
-    """A Xenium folder, a count cube or an AnnData file, by what the path looks like. Raises BundleError."""
+    """A Xenium or SpatialData folder, a count cube or an AnnData file, by what the path looks like. Raises BundleError."""
     if path.suffix == ".npz":
         from ..engine.count_cube import open_count_cube
 
@@ -55,9 +62,9 @@ def opened(path: Path) -> Any:
         from ..engine.hest import open_hest
 
         return open_hest(path)
-    from ..engine.xenium import open_xenium
+    from ..engine.slide_kinds import open_slide_folder
 
-    return open_xenium(path)
+    return open_slide_folder(path)
 
 
 Edited = Callable[[GeneMap], GeneMap]
@@ -81,19 +88,69 @@ def count_genes(
 
     Raises BundleError (unknown gene) and RegionError (no tissue in them).
     """
+    for number, region in enumerate(regions, start=1):
+        hide_name(region.name, f"region {number}")
     maps = [
         edited(each) for each in bundle.gene_maps(list(genes), bin_um=config.grid.bin_um, min_qv=config.grid.min_qv)
     ]
     return Counted(tuple(restrict(each, regions) if regions else each for each in maps), maps[0])
 
 
+def images_of(bundle: Any) -> tuple[StainImage, ...]:
+    """The slide's stains; none where it is a table of counts."""
+    return tuple(getattr(bundle, "images", ()))
+
+
+@dataclass(frozen=True, eq=False)
+class Recalled:
+    """What a training that was interrupted goes on with."""
+
+    counted: Counted
+    """Its genes, then those that were waiting."""
+    start: Trained | None
+    config: RunConfig
+    """On the best device there is, if the one it was on is gone."""
+
+
+def recall(interrupted: Interrupted, bundle: Any, edited: Edited) -> Recalled:
+    """Count an interrupted training's genes as they were counted. Raises CheckpointError where the slide is not the same."""
+    from ..engine.device import choose_device
+    from ..engine.interrupted import named
+    from ..engine.provenance import sparse_hash
+
+    record = interrupted.record
+    problem = f"The training of {named(record.genes)} can't go on:"
+    try:
+        counted = count_genes(bundle, (*record.genes, *record.waiting), record.config, record.regions, edited)
+        maps = counted.maps[: len(record.genes)]
+        request = Request(maps, record.config, Mode(record.mode), record.slide, images=images_of(bundle))
+        found = sparse_hash(seen_of(request))
+        start = interrupted.kept.start()
+    except S2SSTError as error:
+        raise CheckpointError(f"{problem} {error}") from error
+    if found != interrupted.unfinished.input_sha256:
+        raise CheckpointError(f"{problem} the counts of {record.slide_name} are not those it began with.")
+    config = record.config
+    try:
+        choose_device(config.device)
+    except ConfigError:
+        config = config.changed(device="auto")
+    return Recalled(counted, start, config)
+
+
 def impute_at_once(request: Request) -> Result:
-    """What the weights that come with the program make of a map, without looking at anything first. Raises S2SSTError."""
+    """What the weights that come with the program make of a map, without looking at anything first. Raises S2SSTError.
+
+    The image takes part if what it shows is known already.
+    """
     from ..engine.checkpoint import load_model, shipped_model
+    from ..engine.image_features import is_known, with_image
     from ..engine.imputation import impute_with
     from ..engine.run import Result
 
-    job, config = job_of(request), request.config
+    job, config = job_of(replace(request, images=())), request.config
+    if is_known(job.sparse, request.images):
+        job = replace(job, sparse=tuple(with_image(job.sparse, request.images)))
     start = load_model(shipped_model(config.sampling.stride))
     imputed = impute_with(
         _network(start), job.sparse[0], config.imputation, kind=config.grid.normalisation,
@@ -134,6 +191,7 @@ def write_files(folder: Path, results: Sequence[Result], choice: ExportChoice, s
     """The chosen files of some runs. Raises ExportError."""
     from ..engine.run_files import write_results
 
+    hide_path(folder, "the results' folder")
     command = "napari: S2S-ST imputation"
     return write_results(folder, results, command, choice, slide_paths=[slide] * len(results))
 
@@ -142,6 +200,7 @@ def write_model(path: Path, model: Trained) -> Path:
     """Raises ExportError."""
     from ..engine.checkpoint import save_model
 
+    hide_path(path, "the model's file")
     return save_model(path, model)
 
 
@@ -149,6 +208,7 @@ def read_model(path: Path) -> Trained:
     """Raises CheckpointError."""
     from ..engine.checkpoint import load_model
 
+    hide_path(path, "the model's file")
     return load_model(path)
 
 

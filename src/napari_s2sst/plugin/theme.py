@@ -39,6 +39,7 @@ def theme_colours(name: str) -> Colours:
 def window_style(colours: Colours) -> str:
     """The style sheet of the dock; all else is napari's own."""
     problem = ("#5c2b29", "#ffe1dc") if colours.dark else ("#fde3e0", "#6b1510")
+    offer = ("#23405a", "#e3f0fb") if colours.dark else ("#dceaf6", "#12324c")
     warning = "#e69f00" if colours.dark else "#8a5a00"
     chosen = ("#2d6ca2", "#ffffff") if colours.dark else ("#1f6fb2", "#ffffff")
     return f"""
@@ -60,7 +61,11 @@ def window_style(colours: Colours) -> str:
             font-weight: 600; }}
         QTabWidget#s2sst_pages QTabBar::tab:focus {{ color: {colours.text}; text-decoration: underline; }}
         QCollapsible > QPushButton {{ background: transparent; text-align: left; padding: 2px 0px; }}
+        QFrame#s2sst_resume {{ background: {offer[0]}; border: none; }}
+        QLabel#s2sst_resume_text {{ color: {offer[1]}; background: transparent; }}
         QFrame#s2sst_message {{ background: {problem[0]}; border: none; }}
         QLabel#s2sst_message_text {{ color: {problem[1]}; background: transparent; }}
+        QToolButton#s2sst_message_report {{ color: {problem[1]}; background: transparent; border: none; padding: 0px;
+            text-decoration: underline; }}
         QToolButton#s2sst_message_close {{ color: {problem[1]}; background: transparent; border: none; }}
     """

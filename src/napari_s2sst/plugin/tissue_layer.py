@@ -14,6 +14,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
 
+from ..engine.kept_training import Painted
 from ..engine.maps import GeneMap
 from ..engine.region import Region, mask_polygon
 from .docked import single_shot
@@ -151,6 +152,21 @@ class TissueLayer(QObject):
             return None
         area = mask_polygon(self._seen > 0, self._grid.bin_um, self._grid.origin_um)
         return None if area is None else Region(LAYER_NAME, area)
+
+    def painted(self) -> Painted | None:
+        """What was painted and erased, to be kept; None where nothing was."""
+        if not self.edited:
+            return None
+        return Painted(self._edits.values, self._edits.grid.bin_um, self._edits.grid.origin_um)
+
+    def put_back(self, painted: Painted | None) -> None:
+        """What was kept takes the place of all edits; the layer follows when a map is shown."""
+        self._soon.stop()
+        self._before, self._shown = None, self._seen
+        self._edits = None
+        if painted is not None:
+            grid = _Grid(tuple(painted.values.shape), painted.bin_um, painted.origin_um)
+            self._edits = self._before = _Edits(grid, painted.values)
 
     def reset(self) -> None:
         """Forget what was painted. The layer follows when the map is counted and shown again."""

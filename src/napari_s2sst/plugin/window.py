@@ -5,6 +5,7 @@ Panels draw and ask, the session knows, the display shows; this is the only plac
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
-from ..engine.lattice_facts import lattice_facts
 from ..engine.slide_facts import slide_facts
+from ..engine.unknown_size import question_of
 from . import tasks
 from .at_once import AtOnce
 from .background import Background
+from .chosen_sampling import ChosenSampling
 from .counting import Counting
 from .display import Display
 from .docked import DockedWidget, unwrapped
@@ -25,10 +27,13 @@ from .models import Models
 from .opening import Opening
 from .panels import Panels
 from .regions import Regions
+from .reporting import Reporting
 from .results import Results
+from .resume_banner import ResumeBanner
+from .resuming import Resuming
 from .runner import Runner
 from .running import Running
-from .session import Mode, Sampling, Session
+from .session import Sampling, Session
 from .structure_task import StructureTask
 from .theme import theme_colours, window_style
 from .tissue_layer import TissueLayer
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
     from ..engine.trained import Trained
 
 MIN_WIDTH_PX, WIDTH_PX = 364, 400
+
+log = logging.getLogger(__name__)
 
 
 class ImputationWidget(DockedWidget):
@@ -60,12 +67,23 @@ class ImputationWidget(DockedWidget):
         self.running = Running(self.session, self.runner, self.panels, self.display, self)
         self.results = Results(self.session, self.display, self.panels.result, self)
         self.at_once = AtOnce(self.session, self.display, self.results, self.regions.value, self.tissue, self)
+        self.chosen_sampling = ChosenSampling(
+            self.session, self.panels, self.display, self.counting, self.tissue, self.at_once, self
+        )
         self.models = Models(self.session, self)
+        self.resume_banner = ResumeBanner()
+        self.resuming = Resuming(
+            self.session, self.resume_banner, self.panels, self.opening, self.counting, self.running, self.regions,
+            self.tissue, self,
+        )  # fmt: skip
         self.devices = Background(self)
+        self.reporting = Reporting(self.session, viewer, self)
         self._scored: tuple[float, float] | None = None  # bins and quality of the genes' scores
         self.panels.genes.setShortcutHome(self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.resume_banner)
         layout.addWidget(self.panels)
         self.setMinimumWidth(MIN_WIDTH_PX)
         # Or napari puts an empty stretch below, and the panels get half of the height.
@@ -76,11 +94,13 @@ class ImputationWidget(DockedWidget):
         self._follow_session()
         self._follow_display()
         self.opening.notice_soon()
+        self.resuming.look()
 
     def _connect(self) -> None:
         panels = self.panels
         for part in (self.opening, self.counting, self.results, self.models):
             part.failed.connect(self.show_problem)
+        for part in (self.opening, self.counting, self.results, self.models, self.resuming):
             part.idle.connect(self._no_longer_busy)
         for part in (self.at_once, self.extras, self.structure, panels.region, panels.losses, self.running):
             part.failed.connect(self.show_problem)
@@ -89,33 +109,35 @@ class ImputationWidget(DockedWidget):
         panels.header.sampleRequested.connect(self.opening.open_sample)
         self.opening.leaving.connect(self._leave_slide)
         self.opening.opened.connect(self._slide_opened)
+        self.opening.opened.connect(self.resuming.slide_opened)
+        self.opening.failed.connect(self.resuming.not_opened)
+        self.resuming.recalled.connect(self._show_counts)
         panels.genes.valueChanged.connect(self.choose_genes)
         panels.genes.unknownTyped.connect(self.choose_gene)
         self.structure.told.connect(panels.genes.setStructure)
         panels.card.layerToggled.connect(self.extras.show)
+        panels.card.sizeRequested.connect(self.opening.ask_for_size)
         self.extras.changed.connect(lambda: panels.card.setChoices(self.extras.choices()))
         self.extras.told.connect(panels.setNote)
-        panels.sampling.valueChanged.connect(self._sampling_changed)
-        panels.sampling.latticeToggled.connect(self._draw_lattice)
         panels.sampling.atOnceToggled.connect(self.at_once.switch)
-        panels.sampling.tissueToggled.connect(self._show_tissue)
-        panels.sampling.tissueResetRequested.connect(self.tissue.reset)
-        self.tissue.changed.connect(self._tissue_edited)
         panels.region.valueChanged.connect(self.counting.soon)
         self.counting.counted.connect(self._show_counts)
         panels.several.valueChanged.connect(lambda several: setattr(self.session, "several", several))
-        panels.training.valueChanged.connect(self._settings_changed)
         panels.training.saveModelRequested.connect(self.models.ask_to_save)
         panels.training.loadModelRequested.connect(self.models.ask_to_load)
         self.models.chosen.connect(self._use_model)
         self.runner.began.connect(self.at_once.rest)
         self.runner.failed.connect(self.at_once.go_on)
         self.running.finished.connect(self.results.show)
+        self.running.warned.connect(self._warn)
         panels.run.trainRequested.connect(self.train)
         panels.run.pauseToggled.connect(self.runner.toggle_pause)
         panels.run.stopRequested.connect(self.runner.stop)
         panels.view.valueChanged.connect(self.display.look_at)
         self.display.changed.connect(self._follow_display)
+        panels.message.reportRequested.connect(self.reporting.ask)
+        self.reporting.failed.connect(self.show_problem)
+        self.reporting.saved.connect(self._tell)
         panels.message.dismissed.connect(lambda: setattr(self.session, "message", ""))
         self.session.events.connect(self._follow_session)
         for source, slot in self._viewer_events():
@@ -160,12 +182,13 @@ class ImputationWidget(DockedWidget):
     def _slide_opened(self, opened: tasks.OpenedSlide) -> None:
         bundle, panels, session = opened.bundle, self.panels, self.session
         panels.clear_run()
-        self.regions.clear()
+        self.regions.set_slide(bundle)
         self.tissue.clear()
         self.extras.setSlide(bundle)
         self.results.clear()
         panels.header.setSlide(bundle.name, f"{bundle.summary()}\n{bundle.path}")
         panels.card.setFacts(slide_facts(bundle))
+        panels.card.setSizeQuestion(question_of(bundle))
         panels.card.setChoices(self.extras.choices())
         panels.genes.setGenes(opened.genes)
         own_bins = getattr(bundle, "bin_um", None)  # a table of counts comes with its bins
@@ -185,7 +208,7 @@ class ImputationWidget(DockedWidget):
         self.display.show_counts(gene_map)
         if self.tissue.shown:
             self.tissue.show(counted.whole)
-        self._draw_lattice()
+        self.chosen_sampling.draw()
         self.at_once.start()
         self._score_genes()
 
@@ -195,43 +218,6 @@ class ImputationWidget(DockedWidget):
         if self._scored != (grid.bin_um, grid.min_qv):
             self._scored = (grid.bin_um, grid.min_qv)
             self.structure.start(bundle, tuple(bundle.genes), grid.bin_um, grid.min_qv)
-
-    # ---- sampling
-
-    def _sampling_changed(self, sampling: Sampling) -> None:
-        same_bins = sampling.bin_um == self.session.sampling.bin_um
-        self.session.sampling = sampling
-        if not same_bins:
-            self.counting.soon()
-            return
-        self._draw_lattice()
-        self.at_once.start()
-
-    def _settings_changed(self, config: Any) -> None:
-        """Another quality or normalisation makes other counts or another space."""
-        before, self.session.training = self.session.training, config
-        if before.grid != config.grid or before.sampling.phase != config.sampling.phase:
-            self.counting.soon()
-
-    def _draw_lattice(self) -> None:
-        """On the slide where that is wanted, and in numbers."""
-        gene_map, sampling, panel = self.session.gene_map, self.session.sampling, self.panels.sampling
-        checks = sampling.mode is Mode.CHECK
-        wanted = checks and panel.lattice_box.isChecked()
-        self.display.show_lattice(gene_map if wanted else None, sampling.stride)
-        stride = sampling.stride if checks else 1
-        panel.setFacts(None if gene_map is None else lattice_facts(gene_map, stride))
-
-    def _show_tissue(self, on: bool) -> None:
-        if not on:
-            self.tissue.hide()
-        elif self.session.gene_map is not None:
-            self.tissue.show(self.session.gene_map)
-            self.counting.now()  # the layer shows the whole slide's tissue, not the region's
-
-    def _tissue_edited(self) -> None:
-        self.panels.sampling.setTissue(shown=self.tissue.shown, edited=self.tissue.edited)
-        self.counting.soon()
 
     # ---- training
 
@@ -247,17 +233,21 @@ class ImputationWidget(DockedWidget):
         if trains:
             self.panels.training.setValue(self.session.model.config)
             self.panels.training.setStartFrom("last")
-            self._settings_changed(self.panels.training.value())
+            self.chosen_sampling.change_settings(self.panels.training.value())
         elif self.session.can_train:
             self._start_run(self.session.model, trains=False)
 
     def _start_run(self, start: Trained | None, *, trains: bool = True) -> None:
-        self.running.start(self.counting, self.regions.value(), start, trains=trains, edited_tissue=self.tissue.edited)
+        self.running.start(
+            self.counting, self.regions.value(), start, trains=trains, edited_tissue=self.tissue.edited,
+            painted=self.tissue.painted(),
+        )  # fmt: skip
 
     # ---- what follows
 
     def _follow_session(self, *_: Any) -> None:
         self.panels.follow(self.session)
+        self.resuming.follow()
 
     def _follow_display(self, *_: Any) -> None:
         self.panels.view.setChoices(self.display.kinds(), self.display.kind)
@@ -265,19 +255,26 @@ class ImputationWidget(DockedWidget):
             self.panels.header.setShown(self.results.describe(self.session.shown))
 
     def _no_longer_busy(self) -> None:
-        if not any(part.busy for part in (self.opening, self.counting, self.results, self.models)):
+        if not any(part.busy for part in (self.opening, self.counting, self.results, self.models, self.resuming)):
             self.session.busy = ""
 
     def show_problem(self, text: str) -> None:
         """In the dock, where it stays, and as napari shows messages. What was chosen last and worked is shown again."""
         session = self.session
-        session.message = text
         idle = not session.running and not self.counting.busy
         if idle and session.gene_map is not None and session.gene != session.gene_map.gene:
             session.gene = session.gene_map.gene
             session.genes = (session.gene,)
             self.panels.genes.setValue(session.genes)
-        notification_manager.dispatch(Notification(text, NotificationSeverity.WARNING))
+        self._warn(text)
+
+    def _warn(self, text: str) -> None:
+        log.warning("told: %s", text)
+        self.session.message = text
+        self._tell(text, NotificationSeverity.WARNING)
+
+    def _tell(self, text: str, severity: NotificationSeverity = NotificationSeverity.INFO) -> None:
+        notification_manager.dispatch(Notification(text, severity))
 
     def _follow_theme(self) -> None:
         colours = theme_colours(self.viewer.theme)
@@ -292,7 +289,9 @@ class ImputationWidget(DockedWidget):
         for source, slot in self._viewer_events():
             source.disconnect(slot)
         self.session.events.disconnect(self._follow_session)
-        for part in (self.display, self.regions, self.tissue, self.extras, self.results):
+        for part in (self.display, self.regions, self.tissue, self.extras, self.results, self.reporting):
             part.forget()
-        for part in (self.runner, self.at_once, self.counting, self.opening, self.structure, self.models, self.devices):
+        self.runner.abandon(keep=True)
+        working = (self.at_once, self.counting, self.opening, self.structure, self.models, self.devices)
+        for part in (*working, self.resuming):
             part.abandon()

@@ -17,7 +17,9 @@ from napari.qt.threading import GeneratorWorker
 
 from ..engine.config import RunConfig
 from ..engine.errors import S2SSTError, TrainingError
-from ..engine.events import Command, Event, Previewed, last_command
+from ..engine.events import Command, Event, Previewed, Unsaved, last_command
+from ..engine.image_features import with_image
+from ..engine.kept_training import KeptTraining, Painted, Record
 from ..engine.maps import GeneMap, SparseMap
 from ..engine.region import Region
 from ..engine.sampling import refine, sample
@@ -25,11 +27,15 @@ from .session import Mode
 
 if TYPE_CHECKING:
     from ..engine.metrics import Scores
+    from ..engine.morphology import StainImage
     from ..engine.run import Job, Result
     from ..engine.trained import Trained
 
 PREVIEW_EVERY_S = 2.0
 """Imputing a preview costs training time, and a map sharpens no faster than this."""
+
+KEEP_EVERY_S = 30.0
+"""Work that a crash may cost."""
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +77,18 @@ class Request:
     """False: impute with ``start`` as it is."""
     edited_tissue: bool = False
     """Somebody painted on the tissue that was found."""
+    painted: Painted | None = None
+    """What was painted; only to be kept."""
+    slide_name: str = ""
+    waiting: tuple[str, ...] = ()
+    """Genes of the runs that follow; only to be kept."""
+    kept: KeptTraining | None = None
+    """Where the training is kept until its result is shown; None: nowhere."""
+    keep_every_s: float = KEEP_EVERY_S
+    resumes: bool = False
+    """Go on from what is kept there."""
+    images: tuple[StainImage, ...] = ()
+    """The slide's stains, for settings that look at them."""
 
 
 def sentence(error: BaseException) -> str:
@@ -83,19 +101,36 @@ def sentence(error: BaseException) -> str:
     return f"Something went wrong that should not ({type(error).__name__}: {text}). The log has the details."
 
 
+def about(request: Request) -> str:
+    """What a log should hold of a run that failed; no data of its slide."""
+    from ..engine.report import processors, settings_text
+
+    shapes = f"{len(request.maps)} maps of {' x '.join(map(str, request.maps[0].shape))} bins, {request.mode.value}"
+    told = {**processors(), "run": shapes, "settings": settings_text(request.config)}
+    return "\n".join(["it ran with", *(f"    {name}: {value}" for name, value in told.items())])
+
+
 def sparse_of(request: Request) -> tuple[SparseMap, ...]:
     """The measured bins of every gene. Raises SamplingError."""
     choice, maps = request.config.sampling, request.maps
     if request.mode is Mode.FILL_IN:
-        return tuple(refine(each, choice.stride) for each in maps)
-    return tuple(sample(each, choice.stride, choice.phase) for each in maps)
+        found = [refine(each, choice.stride) for each in maps]
+    else:
+        found = [sample(each, choice.stride, choice.phase) for each in maps]
+    return tuple(found)
+
+
+def seen_of(request: Request) -> tuple[SparseMap, ...]:
+    """The same with what the image shows in every bin, which takes seconds. Raises SamplingError."""
+    sparse = sparse_of(request)
+    return tuple(with_image(sparse, request.images)) if request.config.imputation.image else sparse
 
 
 def job_of(request: Request) -> Job:
     """The measured bins and, in Check mode, the truth on the same grid. Raises SamplingError."""
     from ..engine.run import Job
 
-    sparse, maps = sparse_of(request), request.maps
+    sparse, maps = seen_of(request), request.maps
     truth = (None,) * len(maps) if request.mode is Mode.FILL_IN else maps
     return Job(
         request.config, sparse, truth, request.regions, request.slide.name, 0.0, request.start, request.edited_tissue
@@ -106,10 +141,13 @@ def run(request: Request) -> Generator[Told, Command | None, Result]:
     """Train, impute and score; see the module's text. Raises S2SSTError only."""
     try:
         return (yield from _run(request))
-    except S2SSTError:
+    except S2SSTError as error:
+        log.warning("a run ended: %s", error, exc_info=error)
+        log.warning("%s", about(request))
         raise
     except Exception as error:
         log.exception("a run failed")
+        log.error("%s", about(request))
         raise TrainingError(sentence(error)) from error
 
 
@@ -125,7 +163,13 @@ def _training(request: Request, job: Job) -> Generator[Told, Command | None, Tra
     from ..engine.metrics import score
     from ..engine.training import train
 
-    training = train(list(job.sparse), job.config, preview_every_s=PREVIEW_EVERY_S, start=request.start)
+    checkpoint, problem = _keeping(request)
+    if problem:
+        yield Unsaved(0, problem)
+    training = train(
+        list(job.sparse), job.config, preview_every_s=PREVIEW_EVERY_S, start=request.start, checkpoint=checkpoint,
+        resume=request.resumes, checkpoint_every_s=request.keep_every_s,
+    )  # fmt: skip
     try:
         event = next(training)
         while True:
@@ -136,6 +180,23 @@ def _training(request: Request, job: Job) -> Generator[Told, Command | None, Tra
             event = training.send(command)
     except StopIteration as end:
         return end.value
+
+
+def _keeping(request: Request) -> tuple[Path | None, str]:
+    """The file that the training is kept in, or why it is kept nowhere: a reason to tell, not to fail."""
+    kept = request.kept
+    if kept is None:
+        return None, ""
+    if not request.resumes:
+        record = Record(
+            request.slide, request.slide_name, request.mode.value, tuple(each.gene for each in request.maps), request.config,
+            request.regions, request.painted, request.edited_tissue, request.start, request.waiting,
+        )  # fmt: skip
+        try:
+            kept.write(record)
+        except S2SSTError as error:
+            return None, f"{error} Training goes on, and would be lost in a crash."
+    return kept.checkpoint, ""
 
 
 def _completing(job: Job, trained: Trained) -> Generator[Told, Command | None, Result]:
@@ -173,6 +234,28 @@ class RunWorker(GeneratorWorker):
 
     def __init__(self, request: Request, what: Run = run) -> None:
         super().__init__(what, request)
+        self._kept = request.kept
+        self._leave: Callable[[], None] | None = None
+        self._over = False
+
+    def run(self) -> None:
+        """Called in the thread. What is left is let go of when no more steps are taken: they would write it anew."""
+        try:
+            super().run()
+        except RuntimeError:  # the window has gone and taken the signals along; raised further it would end the program
+            log.warning("a run ended after its window", exc_info=True)
+        self._over = True
+        if self._leave is not None:
+            self._leave()
+
+    def leave(self, *, keep: bool) -> None:
+        """End without a result: what is kept of the training is offered again, or removed."""
+        if self._kept is not None:
+            self._leave = self._kept.release if keep else self._kept.remove
+            if self._over:
+                self._leave()
+        self.quit()
+        self.resume()
 
     def stop(self) -> None:
         """Only after Started. A paused worker is woken, as it reads nothing in its sleep."""

@@ -1,0 +1,42 @@
+"""What takes part in a map beside the network: the classical methods' mean, and what the morphology image tells."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from .baselines import interpolate
+from .config import ImputationConfig
+from .cropping import Part, around_tissue
+from .image_regression import image_share
+from .maps import NormalisationKind, SparseMap
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What takes part in a map beside the network, and does not change while that learns."""
+
+    classical: np.ndarray | None
+    """(rows, columns) mean of the classical methods, of which the map takes a share."""
+    image: np.ndarray | None
+    """(rows, columns) what is added because of the morphology image."""
+
+    def cut(self, part: Part) -> Beside:
+        return Beside(*(None if each is None else part.cut(each) for each in (self.classical, self.image)))
+
+
+def beside_network(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> Beside:
+    """The classical methods' estimate and what the image tells, as far as the settings ask for them."""
+    return Beside(classical_estimate(sparse, config, kind), image_share(sparse, kind) if config.image else None)
+
+
+def classical_estimate(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> np.ndarray | None:
+    """(rows, columns) mean of the config's classical methods, in the normalised space; None where the map takes no share."""
+    if not config.classical_share or not config.classical:
+        return None
+    part = around_tissue(sparse)
+    with ThreadPoolExecutor(len(config.classical)) as pool:
+        found = pool.map(lambda method: interpolate(part.sparse, method, kind).values, config.classical)
+        return part.spread(np.mean(list(found), axis=0))

@@ -1,0 +1,160 @@
+"""What the image tells of a gene beyond its measured neighbours: a regression, learnt at the measured bins of that map.
+
+Each measured bin is first told from the others, by a Gaussian mean that leaves it out. What remains of it is regressed on
+how its image differs from what the images of those others would lead to expect, as regression kriging does (Hengl et al. 2007,
+doi:10.1016/j.cageo.2007.05.001), and the same differences at unmeasured bins give what is added to an estimate there. Nothing
+is added unless measured bins that the regression did not see show, beyond chance, that it helps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .cropping import around_tissue
+from .maps import NormalisationKind, SparseMap
+
+WIDTHS_LATTICE = (0.6, 0.8, 1.1, 1.5)
+"""Of the Gaussian, in lattice bins; the one that tells measured bins best from the others is taken."""
+
+RIDGE = 20.0
+"""Weight of the squared coefficients of standardised regressors: as many bins that know nothing."""
+
+SQUARES = 4.0
+"""Weight of squared against absolute errors. Absolute ones make a sparse gene's map flat (with a weight of 1 weak genes lost up to
+0.02 of their correlation), squares alone spoil its empty bins."""
+
+ROUNDS = 4
+"""Of reweighting, which turns squares into absolute errors."""
+
+LEAST_ERROR = 0.05
+"""Of the mean absolute error: what is smaller counts as this small, or single bins would rule."""
+
+FOLDS = 3
+BLOCK_LATTICE = 8
+"""Lattice bins along the squares that are left out together: next bins are too alike to test each other."""
+
+LEAST_WEIGHT = 1e-3
+"""Of the known bins about a bin, of 1 for all bins; where there is less they are too far to tell anything."""
+
+MIN_BINS = 200
+"""Fewer measured bins teach no regression."""
+
+BINS_AT_ONCE = 1 << 16
+
+
+def image_share(sparse: SparseMap, kind: NormalisationKind) -> np.ndarray | None:
+    """(rows, columns) to be added to an estimate in the normalised space; 0 at measured bins and outside the tissue.
+
+    None where the map has no image, too few measured bins, or nothing is to be learnt from the image.
+    """
+    if sparse.image is None:
+        return None
+    part = around_tissue(sparse)
+    found = _share(part.sparse.with_context(), kind)
+    return None if found is None else part.spread(found)
+
+
+def _share(sparse: SparseMap, kind: NormalisationKind) -> np.ndarray | None:
+    known = sparse.lattice_mask()
+    if np.count_nonzero(known) < MIN_BINS:
+        return None
+    values = np.zeros(sparse.shape, np.float32)
+    values[known] = sparse.normalised(kind)[sparse.measured]
+    others = min(
+        (_Others(known, width * sparse.stride) for width in WIDTHS_LATTICE), key=lambda others: others.error(values)
+    )
+    useful, wanted = known & others.reached, sparse.tissue & ~known & others.reached
+    if np.count_nonzero(useful) < MIN_BINS:
+        return None
+    expected = others.mean(values)
+    told = np.maximum(expected, 0)
+    surprise = np.stack([layer - others.mean(layer) for layer in np.moveaxis(sparse.image, -1, 0)], -1)
+    regressors = _regressors(told[useful], surprise[useful], sparse.image[useful])
+    model = _learnt(regressors, (values - expected)[useful], _folds(useful, sparse.stride))
+    if model is None:
+        return None
+    share = np.zeros(sparse.shape, np.float32)
+    flat = told.ravel(), surprise.reshape(told.size, -1), sparse.image.reshape(told.size, -1)
+    for some in _pieces(np.flatnonzero(wanted)):
+        share.flat[some] = _regressors(*(part[some] for part in flat)) @ model
+    return share
+
+
+class _Others:
+    """Gaussian means of the known bins about every bin, without that bin itself."""
+
+    def __init__(self, known: np.ndarray, width: float) -> None:
+        """``known`` (rows, columns); ``width`` in bins."""
+        self._known, self._width = known, width
+        point = np.zeros((1 + 2 * int(np.ceil(4 * width)),) * 2)
+        point[len(point) // 2, len(point) // 2] = 1
+        self._own = float(self._smooth(point).max())  # weight of a bin in its own mean
+        self._weight = self._smooth(known.astype(np.float32)) - self._own * known
+        self.reached = self._weight > LEAST_WEIGHT
+        """(rows, columns) where known bins are near enough."""
+
+    def mean(self, layer: np.ndarray) -> np.ndarray:
+        """(rows, columns), of which only known bins are looked at."""
+        known = np.where(self._known, layer, np.float32(0))
+        return (self._smooth(known) - self._own * known) / np.maximum(self._weight, LEAST_WEIGHT)
+
+    def error(self, layer: np.ndarray) -> float:
+        """Mean squared, of the known bins told from the others."""
+        return float(np.square(layer - self.mean(layer))[self._known].mean())
+
+    def _smooth(self, layer: np.ndarray) -> np.ndarray:
+        from scipy import ndimage
+
+        return ndimage.gaussian_filter(layer, self._width)
+
+
+def _pieces(at: np.ndarray) -> Iterator[np.ndarray]:
+    for begin in range(0, len(at), BINS_AT_ONCE):
+        yield at[begin : begin + BINS_AT_ONCE]
+
+
+def _regressors(told: np.ndarray, surprise: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """(bins,), (bins, features) twice -> (bins, 6 x features). What an image changes grows with how much of a gene there is."""
+    seen = np.concatenate([surprise, image], axis=-1)
+    much = told[:, None]
+    return np.concatenate([seen, seen * much, seen * np.sqrt(much)], axis=-1).astype(np.float64)
+
+
+def _folds(useful: np.ndarray, stride: int) -> np.ndarray:
+    """(useful bins,) which fold each is in; squares of bins stay together."""
+    rows, columns = (at // (BLOCK_LATTICE * stride) for at in np.nonzero(useful))
+    return (rows + 2 * columns) % FOLDS
+
+
+def _learnt(regressors: np.ndarray, rest: np.ndarray, folds: np.ndarray) -> np.ndarray | None:
+    """(regressors,) coefficients; None unless bins that were left out become better by more than the standard error."""
+    scale = np.maximum(regressors.std(0), 1e-9)
+    regressors, rest = regressors / scale, rest.astype(np.float64)
+    if not rest.any():
+        return None
+    left = rest.copy()
+    for fold in range(FOLDS):
+        out = folds == fold
+        if out.any() and not out.all():
+            left[out] -= regressors[out] @ _fitted(regressors[~out], rest[~out])
+    before, after = np.abs(rest), np.abs(left)
+    gain = (before - after) / before.mean() + (before**2 - after**2) / np.square(before).mean()
+    if gain.mean() <= gain.std() / len(gain) ** 0.5:
+        return None
+    return _fitted(regressors, rest) / scale
+
+
+def _fitted(regressors: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Coefficients that make absolute and squared errors small, each in units of what it is without a regression."""
+    absolute, squared = max(np.abs(rest).mean(), 1e-12), max(np.square(rest).mean(), 1e-12)
+    weights, error = np.ones(len(rest)), rest
+    found = np.zeros(regressors.shape[1])
+    for _ in range(ROUNDS):
+        weights = 0.5 / (absolute * np.maximum(np.abs(error), LEAST_ERROR * absolute)) + SQUARES / squared
+        weights /= weights.mean()
+        weighted = regressors * weights[:, None]
+        found = np.linalg.solve(regressors.T @ weighted + RIDGE * np.eye(len(found)), weighted.T @ rest)
+        error = rest - regressors @ found
+    return found

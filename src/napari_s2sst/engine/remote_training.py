@@ -1,0 +1,134 @@
+"""One training on a Dask cluster, as the same generator of events as one in this process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+from .cluster import Crew, Errand
+from .config import RunConfig
+from .errors import TrainingError
+from .events import Command, Event, Recovered, Started, Validated
+from .keeping import EVERY_S
+from .maps import SparseMap
+from .parcel import trained_bytes, trained_from
+from .trained import Trained
+from .workers import Tls
+
+TELL_EVERY_S = 0.1
+
+
+class Hold(Enum):
+    """What a training elsewhere may be sent beside a :class:`Command`. One in this process is held by not being iterated."""
+
+    PAUSE = auto()
+    """Take no more steps, and tell :class:`Waiting`, until told RESUME or STOP."""
+
+    RESUME = auto()
+    """Go on."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Nothing is new: told about five times a second where no other event comes, so that commands can be sent."""
+
+    what: str
+    """As a sentence for the user."""
+
+
+def train_on_cluster(
+    maps: Sequence[SparseMap],
+    config: RunConfig,
+    cluster: str | Crew,
+    *,
+    tls: Tls | None = None,
+    preview_every_s: float | None = None,
+    start: Trained | None = None,
+    checkpoint_every_s: float = EVERY_S,
+) -> Generator[Event | Waiting, Command | Hold | None, Trained]:
+    """Train elsewhere; yields :func:`~.training.train`'s events and :class:`Waiting`, returns :class:`Trained`.
+
+    ``cluster`` is a scheduler's address (``tcp://...``; ``tls://...`` with ``tls``), or a crew that stays open. Measured bins,
+    settings and the first weights travel there; events, previews, checkpoints and the model come back. When the worker dies, it
+    goes on elsewhere from the last checkpoint, as a :class:`Recovered` says; :class:`Started` is told once. Closing the
+    generator ends the training there.
+
+    Commands may be sent at once: one that comes before the training has begun waits for it.
+    Raises :class:`ClusterError` when the cluster can't be reached or is lost, :class:`TrainingError` when the training failed
+    three times, with the reason of the last.
+    """
+    if start is None and isinstance(config.training.start_from, Path):  # a file that workers may not see
+        from .checkpoint import load_model
+
+        start = load_model(config.training.start_from)
+    order = {
+        "kind": "train",
+        "maps": tuple(maps),
+        "config": config,
+        "start": None if start is None else trained_bytes(start),
+        "preview_every_s": preview_every_s,
+        "every_s": checkpoint_every_s,
+        "tell_every_s": TELL_EVERY_S,
+    }
+    with contextlib.ExitStack() as stack:
+        crew = cluster if isinstance(cluster, Crew) else stack.enter_context(Crew(address=cluster, tls=tls))
+        errand = crew.send(order)
+        try:
+            return (yield from _followed(crew, errand))
+        finally:  # also when the generator is closed in the middle
+            if not errand.is_over:
+                crew.recall(errand)
+
+
+def _followed(crew: Crew, errand: Errand) -> Generator[Event | Waiting, Command | Hold | None, Trained]:
+    lost, paused, has_started = "", False, False
+    seen: set[int] = set()
+
+    def obey(told: Command | Hold | None) -> None:
+        nonlocal paused
+        if told is not None:
+            paused = told is Hold.PAUSE or (paused and told not in (Hold.RESUME, Command.STOP))
+            crew.command(errand, told.name)
+
+    while True:
+        news = crew.news()
+        if not news:
+            obey((yield Waiting(_waiting_for(errand, paused))))
+        for each in news:
+            match each.kind, each.value:
+                case "done", answer:
+                    return trained_from(answer["trained"])
+                case "given up", why:
+                    raise TrainingError(
+                        f"The training on the cluster failed {errand.attempts} times and is given up: {why}"
+                    )
+                case "failed", why:
+                    lost = why
+                case "event", Started(step=again) if has_started:
+                    reason = lost[:1].upper() + lost[1:] or "The worker was lost"
+                    obey(
+                        (
+                            yield Recovered(
+                                again, f"{reason.rstrip('.')}. Training goes on elsewhere after step {again}."
+                            )
+                        )
+                    )
+                    lost = ""
+                case "event", Started() as event:
+                    has_started = True
+                    obey((yield event))
+                case "event", Validated(step=at) if at in seen:
+                    pass  # told before the worker died
+                case "event", event:
+                    if isinstance(event, Validated):
+                        seen.add(event.step)
+                    obey((yield event))
+
+
+def _waiting_for(errand: Errand, paused: bool) -> str:
+    if paused:
+        return "Paused."
+    return f"Training on {errand.worker}." if errand.attempt else "Waiting for a free worker of the cluster."
