@@ -8,8 +8,7 @@ import pytest
 import tifffile
 import torch
 
-from napari_s2sst import RunConfig, fit, impute, load_model, open_xenium, sample
-from napari_s2sst.engine.image_features import with_image
+from napari_s2sst import RunConfig, fit, impute, load_model, open_xenium, sample, with_image
 
 GENE, STEPS, SEED = "KRT8", 6, 11
 

@@ -19,6 +19,7 @@ _HOME = {
     "GeneMap": "maps",
     "SparseMap": "maps",
     "sample": "sampling",
+    "with_image": "image_features",
     "train": "training",
     "fit": "training",
     "Command": "events",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from .engine.count_cube import open_count_cube
     from .engine.errors import S2SSTError
     from .engine.events import Command
+    from .engine.image_features import with_image
     from .engine.imputation import impute
     from .engine.jobs import SlideJob, read_jobs
     from .engine.maps import GeneMap, SparseMap

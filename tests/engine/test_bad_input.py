@@ -529,21 +529,23 @@ def manifest_nested_beyond_reason(folder):
     return folder
 
 
+def on_a_disk_that_fails(path: Path) -> None:
+    """Linux has a file that even root can't read from its start."""
+    if not Path("/proc/self/mem").exists():
+        pytest.skip("needs /proc/self/mem, a file that even root can't read from its start")
+    path.unlink()
+    path.symlink_to("/proc/self/mem")
+
+
 @case(r"experiment\.xenium can't be read as JSON")
 def manifest_on_a_disk_that_fails(folder):
-    if not Path("/proc/self/mem").exists():
-        pytest.skip("needs a file that even root can't read from its start")
-    (folder / "experiment.xenium").unlink()
-    (folder / "experiment.xenium").symlink_to("/proc/self/mem")
+    on_a_disk_that_fails(folder / "experiment.xenium")
     return folder
 
 
 @case(r"morphology_focus_0000\.ome\.tif can't be read as an OME-TIFF")
 def image_on_a_disk_that_fails(folder):
-    if not Path("/proc/self/mem").exists():
-        pytest.skip("needs a file that even root can't read from its start")
-    image_of(folder).unlink()
-    image_of(folder).symlink_to("/proc/self/mem")
+    on_a_disk_that_fails(image_of(folder))
     return folder
 
 

@@ -66,11 +66,11 @@ def test_a_search_finds_any_part_of_a_name_in_upper_and_lower_case(model):
 
 def test_the_match_is_the_gene_of_that_very_name_before_the_first_that_is_shown(model):
     model.setFilter("cd2")
-    assert model.match("CD2") == "cd2"
+    assert model.meant_by("CD2") == "cd2"
     model.setFilter("cd")
-    assert model.match("cd") == "CD24"
+    assert model.meant_by("cd") == "CD24"
     model.setFilter("nothing")
-    assert model.match("nothing") is None
+    assert model.meant_by("nothing") is None
 
 
 def test_sorting_keeps_the_search_and_searching_keeps_the_order(model):

@@ -57,6 +57,7 @@ map_loss        and of the map in what maps are judged by
 device          which processor, with what arithmetic
 shards          a batch in parts, one for each core
 trained         what a training returns
+tensor_file     a safetensors file of ours, read and checked
 checkpoint      model files
 measured_bins   a sparse map, ready to interpolate
 neighbourhoods  weights of the nearest measured bins, once for each pattern of them

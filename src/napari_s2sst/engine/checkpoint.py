@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from .config import RunConfig
 from .errors import CheckpointError, S2SSTError
+from .tensor_file import read_tensors
 from .trained import Calibration, Trained
 from .writing import written_whole
 
@@ -54,19 +54,8 @@ def load_model(path: str | Path) -> Trained:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"There is no model file at {path}. Choose a .safetensors file that this program wrote.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} can't be read as a model file ({error}). It may be cut short; use another one."
-        ) from error
-    if about.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} holds {about.get('format', 'weights of another program')}, and {FORMAT!r} is needed. "
-            "Choose a file that this version wrote."
-        )
+    advice = "Choose a whole file that this version wrote."
+    about, weights = read_tensors(path, FORMAT, kind="a model file", advice=advice)
     try:
         record = json.loads(about["run"])
         trained = Trained(

@@ -5,6 +5,7 @@ Upright slides get a column a method, wide ones a row; both are 180 mm wide, the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def round_length(at_most: float) -> float:
     return float(decade * max(step for step in (1, 2, 5) if step * decade <= at_most))
 
 
-class Page:
+class Page(ABC):
     """What both kinds have in common. Lengths are mm from the upper left corner."""
 
     map_width_mm: float
@@ -77,8 +78,9 @@ class Page:
         self.value_picture: Any = None
         self.uncertainty_picture: Any = None
 
+    @abstractmethod
     def places(self, number: int) -> Place:
-        raise NotImplementedError
+        """Where the map of a panel stands."""
 
     def keep(self, picture: Any, is_uncertainty: bool) -> None:
         """What the colour bars are made of."""

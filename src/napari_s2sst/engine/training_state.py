@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -26,6 +25,7 @@ from .config import RunConfig
 from .errors import CheckpointError, S2SSTError
 from .maps import SparseMap
 from .provenance import sparse_hash, versions
+from .tensor_file import read_tensors
 from .trained import Trained
 from .writing import written_whole
 
@@ -183,21 +183,8 @@ def damaged(path: Path, error: Exception) -> CheckpointError:
 
 
 def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            told = file.metadata() or {}
-            names = file.keys() if with_tensors and told.get("format") == FORMAT else ()
-            tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path} can't be read as a checkpoint ({error}). Begin anew without resuming."
-        ) from error
-    if told.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} holds {told.get('format', 'something of another program')}, and {FORMAT!r} is needed. "
-            "Begin anew without resuming."
-        )
-    return told, tensors
+    advice = "Begin anew without resuming."
+    return read_tensors(path, FORMAT, kind="a checkpoint", advice=advice, with_tensors=with_tensors)
 
 
 def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

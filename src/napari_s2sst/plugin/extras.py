@@ -204,8 +204,7 @@ class Extras(QObject):
                 task = partial(load_transcripts, bundle, genes, min_qv)
             case _:
                 self._say(key, f"Reading {self._paths[key].name} ...")
-                path, kind = self._paths[key], KINDS[key]
-                task = lambda: load_outlines(read_boundaries(path), kind)  # noqa: E731
+                task = partial(_read_outlines, self._paths[key], KINDS[key])
         self._loading[key].start(task, partial(self._put, key))
 
     def _put(self, key: str, loaded: Loaded) -> None:
@@ -290,3 +289,7 @@ class Extras(QObject):
         layers = self.viewer.layers
         stains = [number for number, each in enumerate(layers) if slide_of(each) is not None]
         layers.move(layers.index(layer), max(stains, default=-1) + 1)
+
+
+def _read_outlines(path: Path, kind: BoundaryKind) -> Loaded:
+    return load_outlines(read_boundaries(path), kind)

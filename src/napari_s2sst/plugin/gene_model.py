@@ -111,7 +111,7 @@ class GeneModel(QAbstractTableModel):
         number = self._number.get(gene)
         return -1 if number is None else int(self._row[number])
 
-    def match(self, text: str) -> str | None:  # type: ignore[override]
+    def meant_by(self, text: str) -> str | None:
         """The gene of this name, in upper or lower case, else the first shown; None when nothing is shown."""
         if not len(self._shown):
             return None

@@ -149,7 +149,7 @@ class GeneTable(QWidget):
     def _choose_match(self) -> None:
         text = self.search.text().strip()
         if text and not self._walked:
-            gene = self.model.match(text)
+            gene = self.model.meant_by(text)
             if gene is None:
                 self.unknownTyped.emit(text)
                 return
