@@ -123,6 +123,11 @@ def test_a_report_has_versions_devices_settings_and_the_log(tmp_path):
     assert os.path.expanduser("~/") not in text or os.path.expanduser("~") == "/"
 
 
+def test_a_slide_called_slide_leaves_what_the_window_is_doing_readable():
+    hide_path("/data/Jane Roe/slide", "the slide")
+    assert "window: no slide; check" in report_text(None, {"window": "no slide; check"})
+
+
 def test_a_report_needs_no_window_and_no_log():
     text = report_text(None, {})
     assert "no window is open" in text

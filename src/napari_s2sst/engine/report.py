@@ -60,12 +60,15 @@ def settings_text(config: RunConfig) -> str:
 
 
 def report_text(config: RunConfig | None, facts: Mapping[str, str]) -> str:
-    """Everything. ``facts``: what only the caller knows, such as the Qt binding and what the window is doing."""
+    """Everything. ``facts``: what only the caller knows, such as the Qt binding and what the window is doing; no names.
+
+    They stay as they are, so that a slide in a folder called ``slide`` does not turn "no slide" into a riddle.
+    """
     lines = [HEADING, "", f"made: {datetime.now(UTC).isoformat(timespec='seconds')}"]
     lines += [f"{name}: {value}" for name, value in {**environment(), **processors(), **facts}.items()]
-    lines += ["", "Settings", "none: no window is open" if config is None else settings_text(config)]
-    lines += ["", "Log", read_log()[-MAX_LOG_LETTERS:] or "empty"]
-    return without_names("\n".join(lines)) + "\n"
+    settings = "none: no window is open" if config is None else without_names(settings_text(config))
+    lines += ["", "Settings", settings, "", "Log", without_names(read_log()[-MAX_LOG_LETTERS:]) or "empty"]
+    return "\n".join(lines) + "\n"
 
 
 def save_report(path: str | Path, config: RunConfig | None, facts: Mapping[str, str]) -> Path:
