@@ -155,3 +155,44 @@ def test_no_file_has_a_name_that_says_nothing():
 def test_the_source_names_no_folder_of_one_machine():
     found = [path for path in source_files() if re.search(r"""["'](/work|/home|/root|\.\./shared)""", path.read_text())]
     assert not found
+
+
+RUNS_WHAT_IT_READS = {
+    "pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle", "yaml",
+    "eval", "exec", "compile", "__import__", "torch.load", "os.system", "os.popen",
+}  # fmt: skip
+"""Modules and functions that run, or may run, what stands in a file. Files of ours are numbers and JSON."""
+
+
+def dangers(tree: ast.AST) -> set[str]:
+    """Which of them a source names, and calls that ask for a shell or for pickled objects."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                found |= {name.name.partition(".")[0] for name in names}
+            case ast.ImportFrom(module=str(module), level=0, names=names):
+                found |= {module.partition(".")[0], *(f"{module}.{name.name}" for name in names)}
+            case ast.Call(func=function, keywords=keywords):
+                found.add(ast.unparse(function))
+                told = {each.arg: each.value for each in keywords}
+                if ast.unparse(function) in ("np.load", "numpy.load") and "allow_pickle" not in told:
+                    found.add("np.load without allow_pickle=False")
+                for name in ("allow_pickle", "shell"):
+                    if name in told and not (isinstance(told[name], ast.Constant) and told[name].value is False):
+                        found.add(f"{name}=True")
+    return found & (RUNS_WHAT_IT_READS | {"np.load without allow_pickle=False", "allow_pickle=True", "shell=True"})
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: path.name)
+def test_a_source_file_runs_nothing_that_it_reads(path):
+    assert dangers(ast.parse(path.read_text(encoding="utf-8"))) == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import pickle", "from pickle import loads", "eval(text)", "exec(text)", "torch.load(path)", "import yaml",
+     "subprocess.run(command, shell=True)", "np.load(path)", "np.load(path, allow_pickle=True)", "from os import system"],
+)  # fmt: skip
+def test_what_runs_what_it_reads_is_noticed(source):
+    assert dangers(ast.parse(source))

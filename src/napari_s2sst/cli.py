@@ -91,9 +91,11 @@ def open_slide(
     bin_um: float | None,
     min_qv: float | None,
     hest: Path | None = None,
-    unit_um: float | None = None,
+    size_um: float | None = None,
 ) -> tuple[Any, RunConfig]:
     """The slide, and the config with the bin size of a file that has one of its own."""
+    from .engine.unknown_size import open_with_size
+
     if sum(each is not None for each in (bundle, map_file, hest)) != 1:
         raise ConfigError(
             "Give a Xenium folder, or a count cube with --map FILE.npz, or a HEST-1k sample with --hest FILE.h5ad, and only "
@@ -101,20 +103,21 @@ def open_slide(
         )
     if bundle is not None:
         from .engine.slide_kinds import open_slide_folder
-        from .engine.spatialdata_file import is_spatialdata
 
-        if unit_um is not None and not is_spatialdata(bundle):
-            raise ConfigError(f"--unit-um is for SpatialData stores, and {bundle} is none; leave it out.")
-        return open_slide_folder(bundle, unit_um=unit_um), config
+        return open_slide_folder(bundle) if size_um is None else open_with_size(bundle, size_um), config
     from .engine.count_cube import open_count_cube
     from .engine.hest import open_hest
 
     path = map_file or hest
     option = "--map" if map_file is not None else "--hest"
-    cube = open_count_cube(path) if map_file is not None else open_hest(path)
-    for name, value in (("--min-qv", min_qv), ("--unit-um", unit_um)):
-        if value is not None:
-            raise ConfigError(f"{name} can't be used with {option}: {path.name} has no single transcripts.")
+    if size_um is not None:
+        cube = open_with_size(path, size_um)
+    else:
+        cube = open_count_cube(path) if map_file is not None else open_hest(path)
+    if min_qv is not None:
+        raise ConfigError(f"--min-qv can't be used with {option}: {path.name} has no single transcripts.")
+    if size_um is not None and size_um != cube.bin_um:
+        raise ConfigError(f"{path} says that its bins are of {cube.bin_um:g} um, not {size_um:g}; leave --size-um out.")
     if bin_um is not None and bin_um != cube.bin_um:
         raise ConfigError(f"{path} has bins of {cube.bin_um:g} um, not {bin_um:g}; leave --bin-um out.")
     return cube, config.changed(bin_um=cube.bin_um)

@@ -118,7 +118,7 @@ def impute_by_workers(options: Mapping[str, Any], config: RunConfig, command: st
     """`s2sst impute` with --workers or --cluster: ``options`` are its parameters; returns the exit status."""
     from .engine.jobs import GENES_PER_TASK, SlideJob
 
-    for name in ("tissue", "model", "stop_at", "into", "unit_um"):
+    for name in ("tissue", "model", "stop_at", "into", "size_um"):
         if options.get(name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} can't be used with --workers or --cluster; leave it out.")
     tls = tls_of(*(options[name] for name in ("cluster", "workers", "tls_ca", "tls_cert", "tls_key")))

@@ -20,7 +20,7 @@ from .cli_batch import (
     WorkersOption,
     impute_by_workers,
 )
-from .cli_info import UnitOption
+from .cli_info import SizeOption
 from .cli_inputs import read_model, read_tissue
 from .cli_into import IntoOption, put_into, store_for
 from .engine.config import PRESETS, GridConfig, RunConfig, SamplingConfig, TrainingConfig
@@ -116,7 +116,7 @@ def impute(
         ),
     ] = None,
     into: IntoOption = None,
-    unit_um: UnitOption = None,
+    size_um: SizeOption = None,
     workers: WorkersOption = None,
     cluster: ClusterOption = None,
     genes_per_task: PerTaskOption = None,
@@ -141,10 +141,10 @@ def impute(
         raise ConfigError(
             "--genes-per-task and --tls-... are for --workers and --cluster; give one of these, or leave them out."
         )
-    store = store_for(into, unit_um)
+    store = store_for(into, bundle, size_um)
     from .cli import choose_genes, open_slide
 
-    slide, config = open_slide(bundle, map_file, config, bin_um, min_qv, hest, unit_um)
+    slide, config = open_slide(bundle, map_file, config, bin_um, min_qv, hest, size_um)
     genes = choose_genes(slide, gene or [], genes_file, all_genes)
     from .engine.region import read_regions
     from .engine.run import prepare
@@ -232,9 +232,7 @@ def _run(
         try:
             if job.start is None:
                 _say_checkpoint(notes, checkpoint, resume=resume)
-                events = train(
-                    list(job.sparse), job.config, checkpoint=checkpoint, resume=resume, checkpoint_every_s=every_s
-                )
+                events = train(job.sparse, job.config, checkpoint=checkpoint, resume=resume, checkpoint_every_s=every_s)
                 trained = follow(events if stop_at is None else stopping_at(stop_at, events), notes, interrupt)
             else:
                 trained = job.start
@@ -244,7 +242,7 @@ def _run(
                     folder.rmdir()
             raise
     try:
-        result = complete(job, trained, imputing(notes, len(job.sparse)))
+        result = complete(job, trained, imputing(notes, len(job.sparse)), keep_in=folder)
         paths = write_result(folder, result, command=command)
         put_into(store, result, command, results)
     except S2SSTError as error:

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 
 GENES_SHOWN = 20
-UnitOption = Annotated[
+SizeOption = Annotated[
     float | None,
     typer.Option(
-        "--unit-um",
+        "--size-um",
         metavar="UM",
-        help="Of a SpatialData store that does not tell: how many um 1 in x and y of its points is.",
+        help="Where no file tells: the side of a pixel of a Xenium folder's image, of a bin of a table of counts, or how many "
+        "um 1 in x and y of a SpatialData store's points is.",
         show_default=False,
     ),
 ]
@@ -31,7 +32,7 @@ def info(
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
-    unit_um: UnitOption = None,
+    size_um: SizeOption = None,
 ) -> None:
     """What a slide or a result is: size, images, genes by count; of a result the run that made it."""
     from .engine.import_result import is_result
@@ -41,7 +42,7 @@ def info(
         rows, facts = _of_result(path)
         counted = ""
     else:
-        rows, facts = _of_slide(path, unit_um)
+        rows, facts = _of_slide(path, size_um)
         counted = ", by counts" if facts["bin_um"] else ", by transcripts of quality 20 and better"
     if as_json:
         print(json.dumps(facts, indent=2, ensure_ascii=False))
@@ -49,13 +50,14 @@ def info(
         _show(rows, facts["genes"], counted)
 
 
-def _of_slide(path: Path, unit_um: float | None) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+def _of_slide(path: Path, size_um: float | None) -> tuple[list[tuple[str, str]], dict[str, Any]]:
     """Rows to print, and everything for JSON."""
     from .engine.slide_facts import slide_facts
-    from .engine.slide_kinds import open_slide, open_slide_folder
+    from .engine.slide_kinds import open_slide
     from .engine.slide_record import slide_record
+    from .engine.unknown_size import open_with_size
 
-    slide = open_slide(path) if unit_um is None else open_slide_folder(path, unit_um=unit_um)
+    slide = open_slide(path) if size_um is None else open_with_size(path, size_um)
     facts = slide_record(slide)
     rows, pixel_um = dict(slide_facts(slide)), facts["pixel_size_um"]
     if pixel_um:

@@ -22,12 +22,12 @@ def read_tissue(path: Path | None) -> np.ndarray | None:
     if path is None:
         return None
     try:
-        tissue = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        tissue = np.load(path, mmap_mode="r", allow_pickle=False)  # so that no more is believed in than the file has
+    except (OSError, ValueError, EOFError, OverflowError) as error:
         raise RegionError(f"The tissue {path} can't be read: {error}. Give a file that numpy.save wrote.") from None
     if not isinstance(tissue, np.ndarray) or tissue.ndim != 2 or tissue.dtype != bool:
         raise RegionError(f"The tissue {path} is not one (rows, columns) array of booleans. Save it with numpy.save.")
-    return tissue
+    return np.array(tissue)
 
 
 def read_model(path: Path, config: RunConfig, genes: Sequence[str]) -> Trained:

@@ -23,26 +23,25 @@ IntoOption = Annotated[
 ]
 
 
-def store_for(into: Path | None, unit_um: float | None) -> SpatialDataSlide | None:
-    """The store, if results can be written into it; before anything is computed. Raises S2SSTError."""
+def store_for(into: Path | None, slide: Path | None, size_um: float | None) -> SpatialDataSlide | None:
+    """The store, if results can be written into it; before anything is computed. Raises S2SSTError.
+
+    ``size_um`` is of the slide, which may be another one.
+    """
     if into is None:
         return None
     from .engine.spatialdata_result import check_store
 
-    return check_store(into, unit_um=unit_um)
+    own = slide is not None and slide.absolute() == into.absolute()
+    return check_store(into, unit_um=size_um if own else None)
 
 
 def put_into(store: SpatialDataSlide | None, result: Any, command: str, console: Console) -> None:
     """Write a run's result into the store, if there is one, and say where it is. Raises ExportError."""
     if store is None:
         return
-    from .engine.run import describe
-    from .engine.spatialdata_result import write_into
+    from .engine.run_files import put_into_store
     from .terminal import say
 
-    job = result.job
-    labels, table = write_into(
-        store, sparse=list(job.sparse), imputed=list(result.imputed), truth=job.truth,
-        regions=list(job.regions) or None, run=describe(result, command),
-    )  # fmt: skip
+    labels, table = put_into_store(store, result, command)
     say(console, f"{store.store} has it as the table {table}, on the bins {labels}.")

@@ -26,14 +26,15 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 from scipy import sparse
+from shapely.geometry import box
 
 from napari_s2sst.engine.anndata_slide import open_anndata
 from napari_s2sst.engine.boundaries import find_boundaries, read_boundaries
-from napari_s2sst.engine.checkpoint import load_model
+from napari_s2sst.engine.checkpoint import load_model, shipped_model
 from napari_s2sst.engine.count_cube import open_count_cube
 from napari_s2sst.engine.errors import BundleError, S2SSTError
 from napari_s2sst.engine.histology import find_histology, open_histology
-from napari_s2sst.engine.region import read_regions, restrict
+from napari_s2sst.engine.region import Region, read_regions, restrict, write_regions
 from napari_s2sst.engine.xenium import open_xenium
 
 LIMIT_S = 120
@@ -953,6 +954,31 @@ def spots_of_a_huge_declared_size(folder):
     return path
 
 
+def never_written(path, place, shape, kind):
+    """What a table says of a place in it becomes that it is this large; nothing is stored there."""
+    with h5py.File(path, "r+") as file:
+        attributes = dict(file[place].attrs)
+        del file[place]
+        made = file.create_dataset(place, shape, kind, chunks=(1 << 20,) + (1,) * (len(shape) - 1))
+        made.attrs.update(attributes)
+    return path
+
+
+@case(r"spots\.h5ad can't be read .*X/data of 34,359,738,368 was never written")
+def spots_with_counts_of_a_huge_declared_number(folder):
+    return never_written(write_spots(folder, spots()), "X/data", (1 << 35,), np.float32)
+
+
+@case(r"spots\.h5ad can't be read .*obs/array_row of 34,359,738,368 was never written", cli=True)
+def spots_with_rows_of_a_huge_declared_number(folder):
+    return never_written(write_spots(folder, spots()), "obs/array_row", (1 << 35,), np.int64)
+
+
+@case(r"spots\.h5ad can't be read .*obsm/spatial of 34,359,738,368 x 2 was never written")
+def spots_with_places_of_a_huge_declared_number(folder):
+    return never_written(write_spots(folder, spots()), "obsm/spatial", (1 << 35, 2), np.float64)
+
+
 @case(r"go up to .*no array has so many rows")
 def spots_in_rows_beyond_all_numbers(folder):
     table = spots()
@@ -1053,6 +1079,34 @@ def model_cut_off(folder):
     return folder / "model.safetensors"
 
 
+@case(r"weights are not those of its settings.*Choose a whole file")
+def model_of_a_huge_declared_network(folder):
+    return model_with(folder, channels=1 << 20, growth=1 << 20)
+
+
+@case(r"damaged record .*less than or equal to 128|damaged record .*window")
+def model_of_a_huge_declared_window(folder):
+    return model_with(folder, window=1 << 20)
+
+
+@case(lambda found: found["model"].stride == 2)
+def model_that_is_whole(folder):
+    return model_with(folder)
+
+
+def model_with(folder, **changes):
+    """The shipped one, with other settings of its network in its record."""
+    whole = shipped_model(2).read_bytes()
+    (length,) = struct.unpack("<Q", whole[:8])
+    header = json.loads(whole[8 : 8 + length])
+    run = json.loads(header["__metadata__"]["run"])
+    run["config"]["network"] |= changes
+    header["__metadata__"]["run"] = json.dumps(run)
+    told = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(told)) + told + whole[8 + length :])
+    return folder / "model.safetensors"
+
+
 # ---- the table
 
 
@@ -1129,3 +1183,56 @@ def test_genes_named_like_paths_are_written_inside_the_output_folder_only(tmp_pa
     assert all(each.parent == out for each in everything), everything
     assert sum(each.name.endswith(".ome.tif") for each in everything) == len(names)
     assert sorted(anndata.read_h5ad(out / "imputed.h5ad").var_names) == sorted(names)
+
+
+def test_regions_jobs_and_genes_named_like_paths_are_written_inside_the_output_folder_only(tmp_path):
+    names = ["../../evil", "NUL"]
+    y, x = np.mgrid[:40, :36]
+    counts = np.random.default_rng(0).poisson(4 + 3 * np.sin(y / 6) * np.cos(x / 5), (len(names), 40, 36))
+    write_cube(tmp_path / "cube.npz", counts=counts.astype(np.float32), genes=np.array(names))
+    regions = [
+        Region(name, box(0, 0, 300, 300)) for name in ("../../region", str(tmp_path / "region"), "nul\0l", "CON")
+    ]
+    write_regions(tmp_path / "drawn.geojson", regions)
+    out = tmp_path / "deep" / "below" / "out"
+    out.parent.mkdir(parents=True)
+    jobs = tmp_path / "jobs.toml"
+    jobs.write_text(
+        "[defaults]\nslide = 'cube.npz'\nall_genes = true\npreset = 'instant'\nregions = 'drawn.geojson'\n"
+        f"[[job]]\nname = '../../job'\ngenes_per_task = 1\nout = {json.dumps(str(out))}\n"
+        f"[[job]]\nname = {json.dumps(str(tmp_path / 'job'))}\nout = {json.dumps(str(out / 'all'))}\n"
+    )
+    before = everything_in(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_s2sst", "batch", str(jobs)], cwd=out.parent, capture_output=True, text=True, timeout=240
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    new = {Path(name) for name in set(everything_in(tmp_path)) - set(before)} - {out}
+    assert sum(each.name.endswith(".ome.tif") for each in new) == 2 * len(names)
+    assert all(out in each.parents for each in new), new
+
+
+def test_a_tissue_of_a_huge_declared_size_is_one_clear_error(tmp_path):
+    cube, tissue = write_cube(tmp_path / "cube.npz"), tmp_path / "tissue.npy"
+    header = b"{'descr': '|b1', 'fortran_order': False, 'shape': (1000000, 1000000), }"
+    header += b" " * (117 - len(header)) + b"\n"
+    tissue.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(1000))
+    command = [
+        "impute",
+        "--map",
+        cube,
+        "--gene",
+        "A",
+        "--preset",
+        "instant",
+        "--tissue",
+        tissue,
+        "--out",
+        tmp_path / "out",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "napari_s2sst", *map(str, command)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "tissue.npy can't be read" in done.stderr

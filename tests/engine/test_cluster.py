@@ -126,6 +126,30 @@ def test_stop_preview_pause_and_resume_reach_the_worker(crew, sparse):
     assert 0 < trained.steps < EVER
 
 
+def test_a_pause_asked_for_at_the_end_does_not_keep_the_model_back(crew, sparse):
+    events, trained = driven(
+        train_on_cluster([sparse], TINY.changed(steps=4), crew),
+        lambda event: Hold.PAUSE if isinstance(event, Finished) else None,
+    )
+    assert isinstance(events[-1], Finished)
+    assert trained.steps == 4
+
+
+def test_checkpoints_that_travel_are_written_here_and_a_training_in_this_process_goes_on_from_them(
+    crew, sparse, tmp_path
+):
+    path, config = tmp_path / "checkpoint.safetensors", TINY.changed(steps=60)
+    training = train_on_cluster([sparse], config, crew, checkpoint=path, checkpoint_every_s=0.0)
+    while getattr(next(training), "step", 0) < 5 or not path.exists():
+        pass
+    training.close()
+    here = []
+    resumed = fit([sparse], config, on_event=here.append, checkpoint=path, resume=True)
+    assert here[0].step > 0
+    assert resumed.steps == 60
+    assert same(resumed, fit([sparse], config))
+
+
 def test_a_training_that_nobody_listens_to_any_more_ends_and_its_worker_is_free(crew, sparse):
     for _ in range(crew.size + 1):  # more than there are workers: they would wait for ever
         training = train_on_cluster([sparse], TINY.changed(steps=EVER), crew)

@@ -1,6 +1,7 @@
 """What was exported comes back as the same maps and the same run; what others wrote is left alone."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import anndata
@@ -201,3 +202,22 @@ def test_the_summary_names_what_people_ask_for(result):
     for line in ("Genes: WAVE, RIDGE", "Mode: check", "Stride: 2", "Preset: fast", "Input: cube.npz", "Bins: 10 um"):
         assert line in lines
     assert run_summary({}) == "Program: napari-s2sst"
+
+
+def test_a_grid_of_a_huge_declared_size_is_one_clear_error(folder, tmp_path):
+    path = shutil.copy(folder / "imputed.h5ad", tmp_path / "imputed.h5ad")
+    with h5py.File(path, "r+") as file:
+        file["uns/s2sst_grid/rows"][()] = 1 << 24
+        file["uns/s2sst_grid/columns"][()] = 1 << 24
+    with pytest.raises(BundleError, match=r"damaged .*a grid of 16,777,216 x 16,777,216 bins"):
+        read_result(path)
+
+
+def test_a_picture_of_a_huge_declared_size_is_one_clear_error(folder, tmp_path):
+    path = shutil.copy(next(folder.glob("*.ome.tif")), tmp_path / "huge.ome.tif")
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for page in file.pages:
+            for tag in ("ImageWidth", "ImageLength"):
+                page.tags[tag].overwrite(60_000)
+    with pytest.raises(BundleError, match="damaged"):
+        read_result(path)

@@ -13,7 +13,6 @@ from shapely.geometry import box
 
 from napari_s2sst import RunConfig, fit
 from napari_s2sst.engine.count_cube import open_count_cube
-from napari_s2sst.engine.export import region_of_bins
 from napari_s2sst.engine.export_choice import (
     ExportChoice,
     ExportItem,
@@ -22,6 +21,7 @@ from napari_s2sst.engine.export_choice import (
     free_bytes,
     suffixes,
 )
+from napari_s2sst.engine.export_values import region_of_bins
 from napari_s2sst.engine.region import Region
 from napari_s2sst.engine.run import complete, prepare
 from napari_s2sst.engine.run_files import export_item, write_result, write_results

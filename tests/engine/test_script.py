@@ -26,6 +26,7 @@ from napari_s2sst.engine.run import complete, prepare, write_result
 from napari_s2sst.engine.schedule import TIMED_STEPS
 from napari_s2sst.engine.script import script_of, settings_of, write_script
 from napari_s2sst.engine.stopping import stopping_at
+from napari_s2sst.engine.unknown_size import open_with_size
 
 SHORT = dict(steps=5, batch=2, image_batch=1, symmetries=1, device="cpu")
 
@@ -125,6 +126,19 @@ def test_a_model_used_as_it_is_on_a_finer_grid_repeats_bit_for_bit(cube, tmp_pat
     assert "--fill-in" in text
     assert "--preset" not in text
     assert_repeats(tmp_path / "out", result, cube, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the script is for a POSIX shell")
+def test_a_bin_size_that_only_the_user_knew_is_said_again(cube, tmp_path):
+    silent = tmp_path / "silent.npz"
+    with np.load(cube) as arrays:
+        np.savez(silent, counts=arrays["counts"], genes=arrays["genes"])
+    config = RunConfig.preset("instant", device="cpu", bin_um=12.5)
+    job = prepare(open_with_size(silent, 12.5), ["WAVE"], config)
+    result = complete(job, fit(list(job.sparse), job.config))
+    assert "--size-um 12.5" in script_of(result, silent)
+    run = assert_repeats(tmp_path / "out", result, silent, tmp_path)
+    assert run["config"]["grid"]["bin_um"] == 12.5
 
 
 def test_the_instant_preset_has_no_steps(cube):

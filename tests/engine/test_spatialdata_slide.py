@@ -184,7 +184,7 @@ def test_a_unit_of_length_in_the_store_is_believed(flat, ours, tmp_path):
 def test_where_nobody_says_what_a_um_is_it_is_asked_for_and_taken(flat, ours, tmp_path):
     in_px = flat.drop(columns=["qv"]).assign(x=flat.x.astype(float) / PIXEL_UM, y=flat.y.astype(float) / PIXEL_UM)
     place = saved(tmp_path / "s.zarr", None, points={"t": points_of(in_px, {"global": Identity()})})
-    with pytest.raises(UnitError, match=r"how many um 1 in x and y of the points t is.*--unit-um"):
+    with pytest.raises(UnitError, match=r"how many um 1 in x and y of the points t is.*--size-um"):
         open_slide(place)
     question = question_to(place)
     assert (question.kind, question.path) == ("unit", place)

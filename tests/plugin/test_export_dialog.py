@@ -1,6 +1,7 @@
 """The export dialog says what will be written, replaced and how much, and gives exactly what is ticked."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 from qtpy.QtCore import QSettings, Qt
@@ -129,3 +130,12 @@ def test_every_control_has_a_tooltip(dialog):
         for each in dialog.findChildren(kind):
             if each is not dialog.export_button and each.text() if hasattr(each, "text") else True:
                 assert each.toolTip() or "Cancel" in each.text(), each
+
+
+@pytest.mark.skipif(find_spec("spatialdata") is not None, reason="the package is installed here")
+def test_without_its_package_a_store_can_t_be_chosen_and_the_tooltip_says_how(dialog):
+    assert not dialog.store.box.isEnabled()
+    assert 'pip install "napari-s2sst[spatialdata]"' in dialog.store.box.toolTip()
+    dialog.store.box.click()
+    assert dialog.value().store is None
+    assert dialog.export_button.isEnabled()

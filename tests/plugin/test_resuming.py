@@ -102,7 +102,7 @@ def killed_window(slide: Path, state_folder: Path, steps: int, until: int) -> Ke
 
 def left_behind(slide: Path, *genes: str, until: int = 3, **changes) -> KeptTraining:
     """A training of the window's own worker that took some steps and was then heard of no more."""
-    maps = tuple(open_count_cube(slide).gene_maps(list(genes or ("WAVE",)), bin_um=10.0))
+    maps = tuple(open_count_cube(slide, 10.0).gene_maps(list(genes or ("WAVE",)), bin_um=10.0))
     config = RunConfig.preset("fast", bin_um=10.0, **SMALL)
     given = dict(slide=slide, slide_name="cube", kept=new_training(), keep_every_s=0.0)
     request = Request(maps, config, Mode.CHECK, **{**given, **changes})
@@ -304,6 +304,17 @@ def test_a_slide_that_went_away_between_offer_and_click_is_said(dock, qtbot, cub
     qtbot.waitUntil(dock.resume_banner.isVisible, timeout=300_000)
     assert dock.resume_banner.text().startswith("The training of WAVE can't go on: ")
     assert not dock.resume_banner.resume_button.isVisible()
+
+
+def test_a_slide_whose_bin_size_only_its_user_knew_is_opened_with_it_and_asks_nothing(dock, qtbot, cube, tmp_path):
+    silent = tmp_path / "silent.npz"
+    with np.load(cube) as arrays:
+        np.savez(silent, counts=arrays["counts"], genes=arrays["genes"])
+    left_behind(silent, size_um=10.0)
+    offer(dock, qtbot)
+    resume(dock, qtbot)
+    assert dock.opening.dialog is None
+    assert dock.session.result.job.size_um == 10.0
 
 
 def test_what_another_window_took_up_is_not_taken_up_twice(dock, qtbot, cube):

@@ -10,6 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 from window_state import names
 
+from napari_s2sst.engine.export_choice import ExportChoice
 from napari_s2sst.engine.unknown_size import SizeQuestion, question_of, question_to
 from napari_s2sst.plugin.size_dialog import SizeDialog
 
@@ -206,3 +207,14 @@ def test_a_file_that_tells_its_size_raises_no_question(cube, sample_slide):
     assert question_to(cube) is None
     assert question_of(open_count_cube(cube)) is None
     assert question_of(open_xenium(sample_slide)) is None
+
+
+def test_the_script_of_a_run_says_the_size_that_was_given_again(dock, qtbot, cube_without_bin, tmp_path):
+    dock.open_slide(cube_without_bin)
+    qtbot.waitUntil(lambda: dock.opening.dialog is not None, timeout=300_000)
+    dock.opening.dialog.size_box.setValue(12.5)
+    dock.opening.dialog.open_button.click()
+    qtbot.waitUntil(lambda: dock.session.shown is not None and bool(dock.session.shown.scores), timeout=300_000)
+    dock.results.export(tmp_path / "out", ExportChoice(script=True, figure=False, ome_tiff=False))
+    qtbot.waitUntil(lambda: (tmp_path / "out" / "repeat.sh").exists() and not dock.session.busy, timeout=300_000)
+    assert "--size-um 12.5" in (tmp_path / "out" / "repeat.sh").read_text()

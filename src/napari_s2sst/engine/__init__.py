@@ -103,6 +103,8 @@ figure          one gene's maps, for print
 figure_page     where the maps of a comparison stand
 comparison_figure   input, methods, truth, errors and an inset, for print
 ome_tiff        named maps <-> channels of an OME-TIFF, with notes
+export_values   maps -> the arrays and notes that every exported file holds
+anndata_table   imputed maps -> an AnnData table, a few genes at a time
 export          OME-TIFF, AnnData, CSV
 import_result   our exports -> maps and run again
 spatialdata_result  imputed maps -> a table and its grid of bins in a SpatialData store
@@ -113,6 +115,7 @@ stopping        a training stopped after exactly so many steps
 script          a run -> the command line that repeats it
 run_record      a run -> what run.json says of it
 run_files       a run -> the chosen files
+kept_maps       imputed maps, held in a file where they are many
 run             a whole run: slide -> maps -> training -> imputed maps, scores, files
 jobs            a jobs file -> what is to be done with each slide
 work_plan       jobs -> their parts, and which of them are missing

@@ -19,6 +19,8 @@ _AT_ONCE = 1 << 24
 """Numbers of a dense table that are read at once: 64 MB."""
 _MOST_PACKED = 2000
 """Times smaller than its numbers that a stored table may be: deflate reaches 1030; what was never written takes nothing."""
+_HARMLESS = 1 << 28
+"""Bytes that are read whatever is stored of them: 256 MB."""
 COUNTS_LAYER = "counts"
 WANTED = "an .h5ad of spots on a square lattice"
 
@@ -48,6 +50,7 @@ def read_anndata(path: Path) -> AnnDataFile:
     import anndata
 
     try:
+        check_stored(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # anndata's, on files of its own earlier versions
             table = anndata.read_h5ad(path, backed="r")
@@ -85,6 +88,22 @@ def read_anndata(path: Path) -> AnnDataFile:
             "Download the file again."
         )
     return read if xy is None else replace(read, xy=xy.astype(np.float64))
+
+
+def check_stored(path: Path) -> None:
+    """Raise ValueError where a table states far more numbers than the file has: to read them would fill the memory."""
+    import h5py
+
+    def look(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.size:
+            stated = item.size * item.dtype.itemsize
+            if stated > max(_HARMLESS, item.id.get_storage_size() * _MOST_PACKED):
+                raise ValueError(
+                    f"its {name} of {' x '.join(f'{length:,}' for length in item.shape)} was never written"
+                )
+
+    with h5py.File(path, "r") as file:
+        file.visititems(look)
 
 
 def _counts(table: Any) -> tuple[sparse.csc_matrix | None, str]:

@@ -65,6 +65,8 @@ class AnnDataSlide(FixedBins):
 
     images: tuple[StainImage, ...] = ()
     """None: the picture is in another file."""
+    given_um: float | None = None
+    """The bin's side as somebody said it, where the file does not."""
 
     @property
     def name(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .export import channels, region_of_bins
+from .export_values import channels, region_of_bins
 from .maps import GeneMap, SparseMap
 from .region import Region
 from .writing import written_whole
@@ -28,9 +28,9 @@ def write_bins_csv(
     """
     import pandas as pd
 
-    frames = []
     names = region_of_bins(imputed[0], regions)
-    for one, gene_map, known in zip(sparse, imputed, list(truth) or [None] * len(imputed), strict=True):
+
+    def frame_of(one: SparseMap, gene_map: GeneMap, known: GeneMap | None) -> pd.DataFrame:
         row, column = np.nonzero(gene_map.tissue)
         y_um, x_um = gene_map.origin_um
         found = {name: values[row, column] for name, values in channels(one, gene_map, known).items()}
@@ -46,7 +46,10 @@ def write_bins_csv(
             "region": names[row, column],
         }
         order = ("measured", "imputed", "uncertainty", "truth", "error")
-        frames.append(pd.DataFrame(place | {name: found[name] for name in order}))
-    with written_whole(path) as beside:
-        pd.concat(frames, ignore_index=True).to_csv(beside, index=False, float_format="%.9g", lineterminator="\n")
+        return pd.DataFrame(place | {name: found[name] for name in order})
+
+    with written_whole(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+        for number, maps in enumerate(zip(sparse, imputed, truth or [None] * len(imputed), strict=True)):
+            frame = frame_of(*maps)
+            frame.to_csv(file, header=number == 0, index=False, float_format="%.9g", lineterminator="\n")
     return Path(path)

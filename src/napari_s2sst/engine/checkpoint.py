@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 
 from .config import RunConfig
 from .errors import CheckpointError, S2SSTError
+from .network import CDCIN
 from .tensor_file import read_tensors
 from .trained import Calibration, Trained
 from .writing import written_whole
@@ -73,4 +75,16 @@ def load_model(path: str | Path) -> Trained:
         )
     except (KeyError, TypeError, ValueError, S2SSTError) as error:
         raise CheckpointError(f"{path} is a model file with a damaged record ({error}). Use another one.") from error
+    if not _fits(trained):
+        raise CheckpointError(f"{path} is a model file whose weights are not those of its settings. {advice}")
     return trained
+
+
+def _fits(trained: Trained) -> bool:
+    """Whether the settings' network has just these weights; found out without any memory for them."""
+    try:
+        with torch.device("meta"):
+            wanted = CDCIN(trained.config.network, trained.stride).state_dict()
+    except (RuntimeError, TypeError, ValueError, MemoryError):  # a network that no memory holds
+        return False
+    return {name: each.shape for name, each in wanted.items()} == {n: each.shape for n, each in trained.weights.items()}

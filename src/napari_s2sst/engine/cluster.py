@@ -139,7 +139,8 @@ class Crew:
                 messages = [self._queue.get(timeout=wait_s)]
                 messages += self._queue.get(batch=True)
         except (OSError, RuntimeError) as error:  # Dask's CommClosedError is an OSError
-            raise ClusterError(f"The cluster at {self.address} does not answer any more ({error}).") from error
+            why = type(error).__name__
+            raise ClusterError(f"The cluster at {self.address} does not answer any more ({why}).") from error
         for message in messages:
             errand = self._errands.get(message["errand"])
             if errand is not None:

@@ -57,7 +57,7 @@ class NetworkConfig(_Part):
     """Dense convolutions in a block."""
     heads: Annotated[int, Field(ge=1)] = 4
     """Attention heads."""
-    window: Annotated[int, Field(ge=2)] = 8
+    window: Annotated[int, Field(ge=2, le=128)] = 8
     """Side of an attention window."""
     attention: bool = True
     """Hybrid attention blocks; off only for the paper's ablation (Fig. 5B)."""

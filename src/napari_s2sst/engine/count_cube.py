@@ -39,6 +39,8 @@ class CountCube(FixedBins):
     organism: str | None = None
     panel_name: str | None = None
     num_cells: int | None = None
+    given_um: float | None = None
+    """The bin's side as somebody said it, where the file does not."""
 
     @property
     def name(self) -> str:
@@ -109,7 +111,8 @@ def open_count_cube(path: str | Path, bin_um: float | None = None) -> CountCube:
             if missing:
                 raise BundleError(
                     f"{path} has no {' and no '.join(missing)}; it has {', '.join(arrays.files) or 'nothing'}. "
-                    "Save it with counts[gene, row, column], genes and bin_um."
+                    "Save it with counts[gene, row, column], genes and bin_um"
+                    + (", or say the bin's side in um with --size-um." if missing == ["bin_um"] else ".")
                 )
             counts, genes = arrays["counts"], arrays["genes"]
             bin_um = arrays["bin_um"] if "bin_um" in arrays.files else np.asarray(given_um)

@@ -19,7 +19,17 @@ class Command(Enum):
     """Answer with a :class:`Previewed` as soon as the present step is done."""
 
 
-def last_command(before: Command | None, told: Command | None) -> Command | None:
+class Hold(Enum):
+    """What a training elsewhere may be sent beside a :class:`Command`. One in this process is held by not being iterated."""
+
+    PAUSE = auto()
+    """Take no more steps, and tell :class:`Waiting`, until told RESUME or STOP."""
+
+    RESUME = auto()
+    """Go on."""
+
+
+def last_command(before: Command | Hold | None, told: Command | Hold | None) -> Command | Hold | None:
     """What holds after one more event; nothing that is told later takes back a STOP."""
     return before if before is Command.STOP else told
 
@@ -102,6 +112,15 @@ class Unsaved:
 
     step: int
     why: str
+    """As a sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Nothing is new of a training elsewhere: told about five times a second where no event comes, so that commands can be
+    sent."""
+
+    what: str
     """As a sentence for the user."""
 
 

@@ -38,6 +38,8 @@ class ExportChoice:
     """Area, means and error of every gene in every region, or in the whole slide, as `region_table.csv`."""
     script: bool = False
     """`repeat.sh`, which repeats the run on the command line, and what it needs."""
+    store: Path | None = None
+    """A SpatialData store that the maps are put into as well; None: no."""
 
 
 @dataclass(frozen=True)

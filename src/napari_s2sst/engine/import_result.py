@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .errors import BundleError, S2SSTError
+from .grid import MAX_BINS
 from .maps import GeneMap, Normalisation, NormalisationKind, SparseMap
 from .ome_tiff import SUFFIXES, is_channels, read_channels
 from .sampling import lattice
@@ -113,6 +114,7 @@ def _from_table(path: Path, genes: Sequence[str] | None) -> ImportedResult:
         from anndata.io import read_elem
     except ImportError:  # anndata before 0.11
         from anndata.experimental import read_elem
+    from .anndata_file import check_stored  # with all of scipy
 
     if not path.is_file():
         raise BundleError(f"There is no file {path}. Choose an imputed.h5ad that s2sst wrote.")
@@ -129,6 +131,7 @@ def _from_table(path: Path, genes: Sequence[str] | None) -> ImportedResult:
                 "is opened as a slide, with Open... in the window."
             )
         try:
+            check_stored(path)
             grid, run = read_elem(file["uns/s2sst_grid"]), json.loads(read_elem(file["uns/s2sst"])["json"])
             every = tuple(map(str, read_elem(file["var"]).index))
             wanted = _wanted(path, every, genes)
@@ -155,6 +158,8 @@ def _from_table(path: Path, genes: Sequence[str] | None) -> ImportedResult:
 def _of_column(grid, gene, bins, totals, counts, imputed, measured, uncertainty) -> ImportedMaps:
     """One gene of a table; all arrays after ``bins`` (tissue bins,)."""
     shape = int(grid["rows"]), int(grid["columns"])
+    if min(shape) < 1 or shape[0] * shape[1] > MAX_BINS:
+        raise ValueError(f"a grid of {shape[0]:,} x {shape[1]:,} bins")
 
     def on_grid(values: np.ndarray, outside: float) -> np.ndarray:
         full = np.full(shape, outside, np.float32)

@@ -79,6 +79,8 @@ class Record:
     """First weights that were in no file. What is read has None: see :meth:`KeptTraining.start`."""
     waiting: tuple[str, ...] = ()
     """Genes whose trainings were to follow."""
+    size_um: float | None = None
+    """The slide's pixel, bin or unit as somebody said it, where no file does."""
     began_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     program: str = field(default_factory=lambda: versions()["napari-s2sst"])
 
@@ -136,7 +138,7 @@ class KeptTraining:
                 slide=Path(about["slide"]), slide_name=str(about["slide_name"]), mode=str(about["mode"]),
                 genes=tuple(about["genes"]),
                 config=RunConfig.parsed(about["config"]), regions=self._regions(), painted=self._painted(),
-                edited_tissue=bool(about["edited_tissue"]), waiting=tuple(about["waiting"]),
+                edited_tissue=bool(about["edited_tissue"]), waiting=tuple(about["waiting"]), size_um=about.get("size_um"),
                 began_at=str(about["began_at"]), program=str(about["program"]),
             )  # fmt: skip
         except (OSError, EOFError, KeyError, TypeError, ValueError, BadZipFile, S2SSTError) as error:
@@ -244,6 +246,7 @@ def _write(folder: Path, record: Record) -> None:
         "genes": list(record.genes),
         "waiting": list(record.waiting),
         "edited_tissue": record.edited_tissue,
+        "size_um": record.size_um,
         "began_at": record.began_at,
         "program": record.program,
         "config": record.config.model_dump(mode="json"),

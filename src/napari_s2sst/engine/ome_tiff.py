@@ -23,6 +23,8 @@ TILE = 256
 """Pixels; TIFF wants a multiple of 16."""
 CLASSIC_BYTES = 2**31
 """Before compression; a larger file is a BigTIFF, as a classic one ends at 4 GiB and Bio-Formats reads both."""
+MOST_PACKED, HARMLESS_BYTES = 2000, 1 << 28
+"""A file that states more than so many times its size, deflate's 1030 and some more, lacks its pixels; 256 MB do no harm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +115,11 @@ def read_channels(path: str | Path) -> Channels:
     try:
         with tifffile.TiffFile(path) as file:
             image = ElementTree.fromstring(file.ome_metadata)
+            stated = file.series[0].size * file.series[0].dtype.itemsize
+            if stated > max(HARMLESS_BYTES, MOST_PACKED * path.stat().st_size):
+                raise ValueError(
+                    f"it states {' x '.join(map(str, file.series[0].shape))} values and does not have them"
+                )
             stack = file.series[0].asarray()
         pixels, plane = (image.find(f".//{{*}}{name}").attrib for name in ("Pixels", "Plane"))
         names = [channel.attrib["Name"] for channel in image.iterfind(".//{*}Channel")]

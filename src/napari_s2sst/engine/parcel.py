@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,7 @@ def _plain(value: Any, arrays: dict[str, np.ndarray], names: dict[Any, str]) -> 
             return {"$region": value.name, "polygon": mapping(value.polygon)}
         case dict():
             return {str(key): _plain(each, arrays, names) for key, each in value.items()}
-        case list() | tuple():
+        case Sequence():
             return [_plain(each, arrays, names) for each in value]
     if type(value).__name__ not in KINDS:
         raise TypeError(f"{type(value).__name__} does not travel")

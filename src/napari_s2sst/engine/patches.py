@@ -69,8 +69,8 @@ class SlidePatches:
             width = parts[0].shape[1]
             starts.append(end + corners[:, 0] * width + corners[:, 1])
             widths.append(np.full(len(corners), width))
-            for whole, part in zip((values, measured, target), parts, strict=True):
-                whole.append(np.asarray(part, np.float32).ravel())
+            for whole, part, kind in zip((values, measured, target), parts, (np.float32, bool, bool), strict=True):
+                whole.append(np.asarray(part, kind).ravel())
             end += parts[0].size
         self._buffers = [torch.from_numpy(np.concatenate(whole)).to(device) for whole in (values, measured, target)]
         self._starts, self._widths = np.concatenate(starts), np.concatenate(widths)
@@ -94,7 +94,7 @@ class SlidePatches:
         )
         at = start + self._rows[symmetry] * width + self._columns[symmetry]  # (batch, side, side)
         of_map = torch.from_numpy(self._maps[chosen]).to(self._device)
-        return Patches(*(buffer[at][:, None] for buffer in self._buffers), of_map)
+        return Patches(*(buffer[at][:, None].float() for buffer in self._buffers), of_map)
 
 
 def _at_least(part: np.ndarray, side: int) -> np.ndarray:

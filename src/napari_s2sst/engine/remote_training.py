@@ -4,39 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
 from pathlib import Path
 
 from .cluster import Crew, Errand
 from .config import RunConfig
-from .errors import TrainingError
-from .events import Command, Event, Recovered, Started, Validated
+from .errors import ExportError, TrainingError
+from .events import Command, Event, Finished, Hold, Recovered, Started, Unsaved, Validated, Waiting
 from .keeping import EVERY_S
 from .maps import SparseMap
 from .parcel import trained_bytes, trained_from
 from .trained import Trained
+from .training_state import write_state
 from .workers import Tls
 
 TELL_EVERY_S = 0.1
-
-
-class Hold(Enum):
-    """What a training elsewhere may be sent beside a :class:`Command`. One in this process is held by not being iterated."""
-
-    PAUSE = auto()
-    """Take no more steps, and tell :class:`Waiting`, until told RESUME or STOP."""
-
-    RESUME = auto()
-    """Go on."""
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Nothing is new: told about five times a second where no other event comes, so that commands can be sent."""
-
-    what: str
-    """As a sentence for the user."""
 
 
 def train_on_cluster(
@@ -47,6 +28,7 @@ def train_on_cluster(
     tls: Tls | None = None,
     preview_every_s: float | None = None,
     start: Trained | None = None,
+    checkpoint: str | Path | None = None,
     checkpoint_every_s: float = EVERY_S,
 ) -> Generator[Event | Waiting, Command | Hold | None, Trained]:
     """Train elsewhere; yields :func:`~.training.train`'s events and :class:`Waiting`, returns :class:`Trained`.
@@ -55,6 +37,9 @@ def train_on_cluster(
     settings and the first weights travel there; events, previews, checkpoints and the model come back. When the worker dies, it
     goes on elsewhere from the last checkpoint, as a :class:`Recovered` says; :class:`Started` is told once. Closing the
     generator ends the training there.
+
+    ``checkpoint`` is a file of this computer that every checkpoint is written to as it comes: :func:`~.training.train` goes on
+    from it when this process or the cluster dies. The caller removes it.
 
     Commands may be sent at once: one that comes before the training has begun waits for it.
     Raises :class:`ClusterError` when the cluster can't be reached or is lost, :class:`TrainingError` when the training failed
@@ -77,24 +62,48 @@ def train_on_cluster(
         crew = cluster if isinstance(cluster, Crew) else stack.enter_context(Crew(address=cluster, tls=tls))
         errand = crew.send(order)
         try:
-            return (yield from _followed(crew, errand))
+            return (yield from _followed(crew, errand, _Copy(checkpoint)))
         finally:  # also when the generator is closed in the middle
             if not errand.is_over:
                 crew.recall(errand)
 
 
-def _followed(crew: Crew, errand: Errand) -> Generator[Event | Waiting, Command | Hold | None, Trained]:
-    lost, paused, has_started = "", False, False
+class _Copy:
+    """The checkpoint that travelled here last, in a file of this computer."""
+
+    def __init__(self, path: str | Path | None) -> None:
+        self.path = None if path is None else Path(path).expanduser()
+        self._written: bytes | None = None
+        self._told = False
+
+    def write(self, content: bytes | None) -> str:
+        """What to tell the user where that can't be done; once, until one was written."""
+        if self.path is None or content is None or content is self._written:
+            return ""
+        self._written = content
+        try:
+            write_state(self.path, content)
+        except ExportError as error:
+            told, self._told = self._told, True
+            return "" if told else f"{error} Training goes on, and tries again."
+        self._told = False
+        return ""
+
+
+def _followed(crew: Crew, errand: Errand, copy: _Copy) -> Generator[Event | Waiting, Command | Hold | None, Trained]:
+    lost, paused, has_started, has_finished, at_step = "", False, False, False, 0
     seen: set[int] = set()
 
     def obey(told: Command | Hold | None) -> None:
         nonlocal paused
-        if told is not None:
+        if told is not None and not (has_finished and told is Hold.PAUSE):  # its end must not be held back
             paused = told is Hold.PAUSE or (paused and told not in (Hold.RESUME, Command.STOP))
             crew.command(errand, told.name)
 
     while True:
         news = crew.news()
+        if problem := copy.write(errand.checkpoint):
+            obey((yield Unsaved(at_step, problem)))
         if not news:
             obey((yield Waiting(_waiting_for(errand, paused))))
         for each in news:
@@ -123,8 +132,13 @@ def _followed(crew: Crew, errand: Errand) -> Generator[Event | Waiting, Command 
                 case "event", Validated(step=at) if at in seen:
                     pass  # told before the worker died
                 case "event", event:
+                    at_step = getattr(event, "step", at_step)
                     if isinstance(event, Validated):
                         seen.add(event.step)
+                    if isinstance(event, Finished):
+                        has_finished = True
+                        if paused:  # asked for while it took its last step
+                            obey(Hold.RESUME)
                     obey((yield event))
 
 

@@ -21,11 +21,13 @@ from .config import RunConfig
 from .errors import RegionError, SamplingError
 from .grid import Grid
 from .image_features import with_image
+from .kept_maps import ARRAYS, HELD_BYTES, MapsInFile
 from .maps import GeneMap, SparseMap
 from .provenance import OURS
 from .region import Region, restrict
 from .run_files import describe, export_item, score_rows, write_result, write_results
-from .sampling import check_lattice, refine, sample
+from .sampling import SparseOnDemand, check_lattice, refine, sample
+from .sparse_panel import MapsOnDemand
 
 if TYPE_CHECKING:
     from .metrics import Scores
@@ -47,7 +49,7 @@ class Slide(Protocol):
     def path(self) -> Path: ...
     @property
     def genes(self) -> dict[str, int]: ...
-    def gene_maps(self, genes: Sequence[str], bin_um: float = ..., min_qv: float = ...) -> list[GeneMap]: ...
+    def gene_maps(self, genes: Sequence[str], bin_um: float = ..., min_qv: float = ...) -> Sequence[GeneMap]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +57,10 @@ class Job:
     """A run that can start: what was measured of every gene, and what is known of the rest."""
 
     config: RunConfig
-    sparse: tuple[SparseMap, ...]
-    truth: tuple[GeneMap | None, ...]
-    """Counts of every bin, one map a gene; only scoring and export look at them. None where nobody knows them."""
+    sparse: Sequence[SparseMap]
+    """One map a gene; of a large panel each is made when it is asked for, here and in ``truth``."""
+    truth: Sequence[GeneMap | None]
+    """Counts of every bin; only scoring and export look at them. None where nobody knows them."""
     regions: tuple[Region, ...]
     input_name: str
     read_s: float
@@ -66,6 +69,8 @@ class Job:
     """The model in memory that the training began with, or that imputed without any; the script writes it to a file."""
     edited_tissue: bool = False
     """The tissue is not what the slide's transcripts say, but what somebody made of it."""
+    size_um: float | None = None
+    """The slide's pixel, bin or unit in um as somebody said it, where no file does; the script says it again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +79,8 @@ class Result:
 
     job: Job
     trained: Trained
-    imputed: tuple[GeneMap, ...]
+    imputed: Sequence[GeneMap]
+    """One map a gene, in memory or, where they are many, in a file."""
     scores: dict[str, dict[str, Scores]]
     """Gene -> method -> scores, the network's first; empty where the truth is unknown."""
     impute_s: float
@@ -103,28 +109,43 @@ def prepare(
     grid, sampling = config.grid, config.sampling
     if not fill_in:
         check_sampling(slide, config)
-    truth: list[GeneMap | None] = slide.gene_maps(list(genes), bin_um=grid.bin_um, min_qv=grid.min_qv)
-    if tissue is not None:
-        truth = [_with_tissue(gene_map, tissue) for gene_map in truth]
-    if regions:
-        truth = [restrict(gene_map, regions) for gene_map in truth]
-        if not truth[0].tissue.any():
-            names = ", ".join(region.name for region in regions)
-            raise RegionError(
-                f"No tissue of {slide.name} lies in the region {names}. Regions are in um, (x, y), "
-                "with (0, 0) at the slide's upper left corner."
-            )
-    if fill_in:
-        sparse = [refine(gene_map, sampling.stride) for gene_map in truth]
-        truth = [None] * len(sparse)
+    maps = slide.gene_maps(list(genes), bin_um=grid.bin_um, min_qv=grid.min_qv)
+    maps = _inside(maps, tissue, regions)
+    if regions and not maps[0].tissue.any():
+        names = ", ".join(region.name for region in regions)
+        raise RegionError(
+            f"No tissue of {slide.name} lies in the region {names}. Regions are in um, (x, y), "
+            "with (0, 0) at the slide's upper left corner."
+        )
+
+    def measured(gene_map: GeneMap) -> SparseMap:
+        return refine(gene_map, sampling.stride) if fill_in else sample(gene_map, sampling.stride, sampling.phase)
+
+    images = getattr(slide, "images", ()) if config.imputation.image else ()
+    if isinstance(maps, MapsOnDemand):
+        first = with_image([measured(maps[0])], images)[0]
+        take = np.s_[:, :] if fill_in else tuple(slice(each, None, sampling.stride) for each in sampling.phase)
+        sparse = SparseOnDemand(maps, first, take)
     else:
-        sparse = [sample(gene_map, stride=sampling.stride, phase=sampling.phase) for gene_map in truth]
-    if config.imputation.image:
-        sparse = with_image(sparse, getattr(slide, "images", ()))
+        sparse = tuple(with_image([measured(gene_map) for gene_map in maps], images))
+    truth = (None,) * len(maps) if fill_in else maps
     return Job(
-        config, tuple(sparse), tuple(truth), regions, Path(slide.path).name, time.perf_counter() - began,
-        edited_tissue=tissue is not None,
+        config, sparse, truth, regions, Path(slide.path).name, time.perf_counter() - began,
+        edited_tissue=tissue is not None, size_um=getattr(slide, "given_um", None),
     )  # fmt: skip
+
+
+def _inside(maps: Sequence[GeneMap], tissue: np.ndarray | None, regions: tuple[Region, ...]) -> Sequence[GeneMap]:
+    """The same maps with this tissue, inside the regions; on demand what is on demand."""
+
+    def inside(gene_map: GeneMap) -> GeneMap:
+        gene_map = gene_map if tissue is None else _with_tissue(gene_map, tissue)
+        return restrict(gene_map, regions) if regions else gene_map
+
+    if isinstance(maps, MapsOnDemand):
+        first = inside(maps[0])
+        return replace(maps, tissue=first.tissue, context=first.context)
+    return tuple(map(inside, maps))
 
 
 def _with_tissue(gene_map: GeneMap, tissue: np.ndarray) -> GeneMap:
@@ -151,31 +172,42 @@ def check_sampling(slide: Slide, config: RunConfig) -> None:
     check_lattice(shape, config.sampling.stride, config.sampling.phase)
 
 
-def complete(job: Job, trained: Trained, on_gene: Callable[[int, str], None] | None = None) -> Result:
+def complete(
+    job: Job,
+    trained: Trained,
+    on_gene: Callable[[int, str], None] | None = None,
+    *,
+    keep_in: Path | None = None,
+) -> Result:
     """Impute every gene with the network and, where the truth is known, score it beside the classical methods.
 
-    ``on_gene(index, gene)`` is called before each gene.
+    ``on_gene(index, gene)`` is called before each gene. Maps that are too many for the memory are kept in a file in the
+    folder ``keep_in``, if that is given; raises :class:`ExportError` where there is no room.
     """
     from .baselines import METHODS, interpolate
     from .imputation import impute
     from .metrics import score
 
     kind = job.config.grid.normalisation
-    imputed, scores = [], {}
+    needed = len(ARRAYS) * 4 * job.sparse[0].tissue.size * len(job.sparse)
+    imputed: list[GeneMap] | MapsInFile = MapsInFile(keep_in) if keep_in and needed > HELD_BYTES else []
+    scores = {}
     impute_s = score_s = 0.0
     for index, (sparse, truth) in enumerate(zip(job.sparse, job.truth, strict=True)):
         if on_gene is not None:
             on_gene(index, sparse.gene)
         began = time.perf_counter()
-        imputed.append(impute(trained, sparse))
+        ours = impute(trained, sparse)
+        imputed.append(ours)
         impute_s += time.perf_counter() - began
         if truth is None:
             continue
         began = time.perf_counter()
-        estimates = {OURS: imputed[-1]}
+        estimates = {OURS: ours}
         estimates |= {method: interpolate(sparse, method=method, normalisation=kind) for method in METHODS}
         scores[sparse.gene] = {
             method: score(estimate, truth=truth, sparse=sparse) for method, estimate in estimates.items()
         }
         score_s += time.perf_counter() - began
-    return Result(job, trained, tuple(imputed), scores, impute_s, score_s)
+    found = tuple(imputed) if isinstance(imputed, list) else imputed
+    return Result(job, trained, found, scores, impute_s, score_s)

@@ -18,7 +18,7 @@ from .region_table import RegionRow, region_rows, write_regions_csv
 from .run_record import describe
 from .script import script_of, why_not, write_script
 
-__all__ = ["describe", "export_item", "score_rows", "write_result", "write_results"]
+__all__ = ["describe", "export_item", "put_into_store", "score_rows", "write_result", "write_results"]
 
 
 def score_rows(result: Any) -> list[dict[str, Any]]:
@@ -59,11 +59,11 @@ def write_result(
         paths.append(folder / name)
         return paths[-1]
 
-    maps = dict(sparse=list(job.sparse), imputed=list(result.imputed), regions=list(job.regions) or None)
+    maps = dict(sparse=job.sparse, imputed=result.imputed, regions=list(job.regions) or None)
     if choice.h5ad:
         export.write_h5ad(place(f"imputed{suffix.shared}.h5ad"), **maps, truth=job.truth, run=run)
     if choice.csv:
-        write_bins_csv(place(f"bins{suffix.shared}.csv"), **maps, truth=list(job.truth))
+        write_bins_csv(place(f"bins{suffix.shared}.csv"), **maps, truth=job.truth)
     for sparse, imputed, truth in zip(job.sparse, result.imputed, job.truth, strict=True):
         stem, scores = f"{export.safe_name(sparse.gene)}{suffix.gene}", result.scores.get(sparse.gene)
         gene_maps = dict(sparse=sparse, imputed=imputed, truth=truth)
@@ -121,6 +121,20 @@ def write_results(
             wanted = replace(choice, script=False)
         paths += write_result(folder, result, command, wanted, slide_path=slide, suffix=suffix)
     return paths
+
+
+def put_into_store(store: Any, result: Any, command: str = "", slide_path: Path | None = None) -> tuple[str, str]:
+    """Write a run's maps into a SpatialData store (see :func:`~.spatialdata_result.check_store`).
+
+    Returns the names of labels and table. Raises :class:`ExportError`; then the store is as it was before.
+    """
+    from .spatialdata_result import write_into
+
+    job = result.job
+    return write_into(
+        store, sparse=job.sparse, imputed=result.imputed, truth=job.truth, regions=list(job.regions) or None,
+        run=describe(result, command, slide_path),
+    )  # fmt: skip
 
 
 def export_item(result: Any, name: str, slide_path: Path | None = None) -> ExportItem:

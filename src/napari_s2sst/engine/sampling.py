@@ -5,12 +5,14 @@ The lattice keeps every S-th bin along both axes. Its phases (r, c), 0 <= r, c <
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .errors import SamplingError
 from .maps import GeneMap, SparseMap
+from .sparse_panel import MapsOnDemand
 
 CONTEXT_LATTICE = 16
 """Lattice bins around the regions that are looked at: half of the paper's patch of 64 bins, which a stride of 2 makes 32, as
@@ -172,3 +174,28 @@ def refine(gene_map: GeneMap, stride: int = 2) -> SparseMap:
         totals=gene_map.totals,
         context=context,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class SparseOnDemand(Sequence[SparseMap]):
+    """What :func:`sample` or :func:`refine` makes of a panel too large to hold its maps, each when it is asked for.
+
+    They share one tissue, one lattice and one array of totals.
+    """
+
+    maps: MapsOnDemand
+    first: SparseMap
+    """Of the panel's first map."""
+    take: tuple[slice, slice]
+    """The lattice's bins of such a map."""
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[each] for each in range(len(self))[index]]
+        gene_map, first = self.maps[index], self.first
+        return replace(
+            first, gene=gene_map.gene, values=np.where(first.seen, gene_map.values[self.take], np.float32(0))
+        )

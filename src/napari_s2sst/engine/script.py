@@ -74,6 +74,8 @@ def script_of(result: Any, slide_path: str | Path | None, *, suffix: str = "") -
     else:
         arguments += [_option("--gene", gene) for gene in trained.genes]  # all that were trained on
         arguments += settings_of(trained.config, own_bins=own_bins, suffix=suffix) + steps_of(trained)
+    if job.size_um is not None:
+        arguments.append(f"--size-um {job.size_um!r}")
     if job.edited_tissue:
         arguments.append(f'--tissue "$here/tissue{suffix}.npy"')
     if job.truth[0] is None:

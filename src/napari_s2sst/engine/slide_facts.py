@@ -79,7 +79,7 @@ def _bins(slide: Any) -> str:
 
 def _pixel(slide: Any) -> str:
     """Only where the slide itself does not tell it."""
-    given = getattr(slide, "given_pixel_size_um", None)
+    given = getattr(slide, "given_um", None)
     if given is not None and slide.pixel_size_um == given:
         return f"{given:g} um (as given)"
     question = question_of(slide)

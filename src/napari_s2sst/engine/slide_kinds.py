@@ -14,16 +14,13 @@ def is_slide_folder(path: str | Path) -> bool:
     return is_xenium(path) or is_spatialdata(path)
 
 
-def open_slide_folder(path: str | Path, *, unit_um: float | None = None) -> Any:
-    """A Xenium folder, or a SpatialData store, of which ``unit_um`` says how many um 1 in x and y of its points is.
-
-    Raises :class:`BundleError` when it can't be read.
-    """
+def open_slide_folder(path: str | Path) -> Any:
+    """A Xenium folder, or a SpatialData store. Raises :class:`BundleError` when it can't be read."""
     if not is_spatialdata(path):
         return open_xenium(path)
     from .spatialdata_slide import open_spatialdata
 
-    return open_spatialdata(path, unit_um=unit_um)
+    return open_spatialdata(path)
 
 
 def open_slide(path: str | Path) -> Any:

@@ -77,6 +77,8 @@ class MapsOnDemand(Sequence[GeneMap]):
     totals: np.ndarray
     bin_um: float
     origin_um: tuple[float, float]
+    context: np.ndarray | None = None
+    """As in a :class:`GeneMap`, where ``tissue`` is only that of some regions."""
 
     def __len__(self) -> int:
         return len(self.genes)
@@ -85,7 +87,9 @@ class MapsOnDemand(Sequence[GeneMap]):
         if isinstance(index, slice):
             return [self[each] for each in range(len(self))[index]]
         slot, gene = self.slots[index], self.genes[index]
-        return GeneMap(self.panel.dense(slot), self.tissue, gene, self.bin_um, self.origin_um, self.totals)
+        return GeneMap(
+            self.panel.dense(slot), self.tissue, gene, self.bin_um, self.origin_um, self.totals, context=self.context
+        )
 
     def __iter__(self) -> Iterator[GeneMap]:
         return (self[index] for index in range(len(self)))

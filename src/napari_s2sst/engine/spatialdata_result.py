@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from .anndata_table import to_anndata
 from .errors import BundleError, ExportError
-from .export import to_anndata
 from .maps import GeneMap, SparseMap
 from .region import Region
 from .spatialdata_file import names_in, package

@@ -170,7 +170,7 @@ def _to_um(store: Store, points: Element, names: str, unit_um: float | None) -> 
         return np.eye(3), "as 10x's tables are in um"
     raise UnitError(
         f"Nothing in {store.path} says how many um 1 in x and y of the points {points.name} is; the coordinate systems are "
-        f"{', '.join(points.to) or 'none'}. Say it (--unit-um 1 where they are um), or name a coordinate system microns."
+        f"{', '.join(points.to) or 'none'}. Say it (--size-um 1 where they are um), or name a coordinate system microns."
     )
 
 

@@ -52,7 +52,7 @@ class TrainingRun:
         start: Trained | None = None,
         keeping: Keeping | None = None,
     ) -> None:
-        self.maps = list(maps)
+        self.maps = maps  # of a large panel each is made when it is asked for
         stride = common_stride(self.maps)
         config = settled(config, stride, start)
         self.device = choose_device(config.device)
@@ -64,16 +64,18 @@ class TrainingRun:
         self.hidden = [hold_out(sparse, self.training.held_out, rng, self.training.hiding) for sparse in self.maps]
         self.held_out = validation.held_out_of(self.maps, self.hidden, config)
         side = patch_side(self.training.patch_bins, stride)
+        few = self.training.steps == 0  # without a step no patch is drawn
+        drawn, hidden = (self.maps[:1], self.hidden[:1]) if few else (self.maps, self.hidden)
         self.patches = SlidePatches(
-            self.maps,
+            drawn,
             side,
             normalisation=config.grid.normalisation,
-            held_out=self.hidden,
+            held_out=hidden,
             rng=rng,
             device=self.device,
             hiding=self.training.hiding,
         )
-        self.objective = Objective(self.maps, config, side, rng, self.device)
+        self.objective = Objective(drawn, config, side, rng, self.device)
         self.shards = Shards(max(1, self.training.batch // 2), self.device)
         self.parts = self.shards.count
         saved = keeping and keeping.saved()

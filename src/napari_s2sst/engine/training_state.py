@@ -108,10 +108,15 @@ def save_state(
         "state": json.dumps(state),
         "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    write_state(path, save(tensors, told))
+
+
+def write_state(path: Path, content: bytes) -> None:
+    """The bytes of a checkpoint, such as came from another computer, written as :func:`save_state` does."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(exist_ok=True)
     with written_whole(path) as beside, beside.open("wb") as file:
-        file.write(save(tensors, told))
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 

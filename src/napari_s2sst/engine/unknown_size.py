@@ -8,7 +8,7 @@ may be asked about later.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,18 +85,20 @@ def open_with_size(path: str | Path, size_um: float) -> Any:
     if suffix == ".npz":
         from .count_cube import open_count_cube
 
-        return open_count_cube(path, size_um)
-    if suffix == ".h5ad":
+        slide: Any = open_count_cube(path, size_um)
+    elif suffix == ".h5ad":
         from .anndata_slide import open_anndata
 
-        return open_anndata(path, size_um)
-    if is_spatialdata(path):
+        slide = open_anndata(path, size_um)
+    elif is_spatialdata(path):
         from .spatialdata_slide import open_spatialdata
 
-        return open_spatialdata(path, unit_um=size_um)
-    from .xenium import open_xenium
+        slide = open_spatialdata(path, unit_um=size_um)
+    else:
+        from .xenium import open_xenium
 
-    return open_xenium(path, size_um)
+        return open_xenium(path, size_um)
+    return replace(slide, given_um=size_um)
 
 
 def _has_picture(slide: Any) -> bool:

@@ -51,27 +51,34 @@ class HeldOut:
 
 def held_out_of(maps: Sequence[SparseMap], hidden: Sequence[np.ndarray], config: RunConfig) -> list[HeldOut]:
     """The held-out bins of every map that has some and is large enough to thin; of at most four, spread over a panel."""
+    able = []
+    for number, mask in enumerate(hidden):
+        if mask.any():
+            given = _given(maps[number], mask, config)[0]
+            if min(given.values.shape) >= 2 and given.measured.any():
+                able.append(number)
     found = []
-    for sparse, mask in zip(maps, hidden, strict=True):
+    for number in able[:: -(-len(able) // MOST_GENES) or 1]:
+        sparse, mask = maps[number], hidden[number]
+        given, at, seen = _given(sparse, mask, config)
         values = sparse.normalised(config.grid.normalisation)
-        if config.training.hiding == "scattered":
-            seen = _as_many(sparse.measured & ~mask, mask)
-            given = hide(sparse, mask | seen)
-            # Classical methods compute where there is tissue; gaps make every neighbourhood another one, which is slow.
-            wanted = np.zeros(sparse.shape, bool)
-            wanted[tuple(slice(first, None, sparse.stride) for first in sparse.phase)] = mask | seen
-            given = replace(given, tissue=wanted)
-            at = tuple(slice(first, None, sparse.stride) for first in sparse.phase)
-        else:
-            given, at = thin(sparse), np.s_[:, :]
-            seen = sparse.measured & ~mask & ~given.lattice_mask()
-        if mask.any() and min(given.values.shape) >= 2 and given.measured.any():
-            found.append(HeldOut(given, at, values, mask, seen, None))
-    kind = config.grid.normalisation
-    return [
-        replace(part, beside=beside_network(part.given, config.imputation, kind))
-        for part in found[:: -(-len(found) // MOST_GENES) or 1]
-    ]
+        beside = beside_network(given, config.imputation, config.grid.normalisation)
+        found.append(HeldOut(given, at, values, mask, seen, beside))
+    return found
+
+
+def _given(sparse: SparseMap, mask: np.ndarray, config: RunConfig) -> tuple[SparseMap, tuple[slice, slice], np.ndarray]:
+    """What the held-out bins ``mask`` are told from, where they lie in it, and the targets of training that it lacks."""
+    if config.training.hiding == "scattered":
+        seen = _as_many(sparse.measured & ~mask, mask)
+        given = hide(sparse, mask | seen)
+        # Classical methods compute where there is tissue; gaps make every neighbourhood another one, which is slow.
+        wanted = np.zeros(sparse.shape, bool)
+        at = tuple(slice(first, None, sparse.stride) for first in sparse.phase)
+        wanted[at] = mask | seen
+        return replace(given, tissue=wanted), at, seen
+    given = thin(sparse)
+    return given, np.s_[:, :], sparse.measured & ~mask & ~given.lattice_mask()
 
 
 def _as_many(able: np.ndarray, hidden: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ workers; one elsewhere is used only when its address is given, and is encrypted 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ CORES_PER_WORKER = 4
 
 MEMORY_PER_WORKER = 1.5e9
 """Bytes, generously; `benchmarks/scaling.py` measures it."""
+
+
+_ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})")
 
 
 class ClusterError(S2SSTError):
@@ -46,6 +50,40 @@ class Tls:
             tls_ca_file=str(self.ca_file), tls_client_cert=str(self.cert_file), tls_client_key=str(self.key_file),
             require_encryption=True,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ClusterPlace:
+    """A cluster to train on, as a user names it."""
+
+    address: str
+    """``tcp://HOST:PORT``, or ``tls://HOST:PORT`` with ``tls``."""
+    tls: Tls | None = None
+
+    @property
+    def name(self) -> str:
+        """``HOST:PORT``."""
+        return self.address.partition("://")[2]
+
+    @property
+    def is_encrypted(self) -> bool:
+        return self.address.startswith("tls://")
+
+    @property
+    def is_here(self) -> bool:
+        """On this computer, where nothing travels."""
+        found = _ADDRESS.fullmatch(self.address)
+        host = found[2].strip("[]") if found else ""
+        return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+
+    def problem(self) -> str:
+        """Why it can't be one, as a sentence; empty where it can."""
+        found = _ADDRESS.fullmatch(self.address)
+        if found is None or not 0 < int(found[3]) < 2**16:
+            return "Write tcp://HOST:PORT, or tls://HOST:PORT with certificates."
+        if self.is_encrypted and self.tls is None:
+            return "tls:// needs three files: the authority's certificate, your own, and its key."
+        return ""
 
 
 def usual_workers() -> int:
@@ -112,3 +150,14 @@ def connected(address: str, tls: Tls | None) -> Any:
             "with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1`."
         ) from None
     return client
+
+
+def count_workers(place: ClusterPlace) -> int:
+    """Connect, and see how many workers a cluster has. Raises :class:`ClusterError`, :class:`ConfigError`."""
+    client = connected(place.address, place.tls)
+    try:
+        return len(client.scheduler_info(n_workers=-1)["workers"])
+    except Exception as error:
+        raise ClusterError(f"The scheduler at {place.address} does not answer ({type(error).__name__}).") from error
+    finally:
+        client.close(timeout=5)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import ExportError
 
@@ -64,3 +65,51 @@ def written_whole(path: str | Path) -> Iterator[Path]:
                 f"{path} can't be written: {reason[:1].lower()}{reason[1:]}. Make room or choose another folder."
             ) from error
         raise
+
+
+class FileThatFailsLate:
+    """A file for a library that does not survive a failing disk: what fails is kept to be raised later.
+
+    From the first failure on nothing is written any more, and the library is told that all went well.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        """Without a buffer, so that a failure belongs to the call that made it."""
+        self._error: OSError | None = None
+        self.seek, self.tell, self.read, self.readinto = file.seek, file.tell, file.read, file.readinto
+
+    def write(self, content) -> int:
+        left = memoryview(content).cast("B")
+        size = len(left)
+        while self._error is None and len(left):
+            try:
+                left = left[self._file.write(left) :]
+            except OSError as error:
+                self._error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self._file.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return self.tell() if size is None else size
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def check(self) -> None:
+        """Raise what failed, if anything has."""
+        if self._error is not None:
+            raise self._error
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """At the end, raise what failed, rather than what the library made of it."""
+        try:
+            yield
+        except Exception:
+            self.check()
+            raise
+        self.check()

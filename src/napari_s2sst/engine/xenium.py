@@ -52,7 +52,7 @@ class Bundle:
     manifest: dict[str, Any]
     """experiment.xenium as it stands; empty without one."""
     transcripts: TranscriptTable
-    given_pixel_size_um: float | None = None
+    given_um: float | None = None
     """What the user says; it serves where neither the manifest nor the image tells."""
     _grids: dict[tuple[float, float], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
@@ -100,7 +100,7 @@ class Bundle:
             stated = read_pixel_size_um(find_morphology(self.path))
         except BundleError:  # an incomplete image; `images` says what is wrong with it
             stated = None
-        return stated or self.given_pixel_size_um
+        return stated or self.given_um
 
     @cached_property
     def images(self) -> tuple[StainImage, ...]:

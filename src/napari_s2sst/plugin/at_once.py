@@ -15,10 +15,10 @@ from .background import Background
 from .comparison import CompareMode
 from .display import Display
 from .docked import single_shot
+from .request import Request
 from .results import Results
 from .session import Entry, Session
 from .tissue_layer import TissueLayer
-from .worker import Request
 
 
 class AtOnce(QObject):
@@ -87,6 +87,7 @@ class AtOnce(QObject):
         return Request(
             (session.gene_map,), config, session.sampling.mode, Path(session.bundle.path), self._regions(),
             images=tasks.images_of(session.bundle), edited_tissue=self._tissue.edited,
+            size_um=getattr(session.bundle, "given_um", None),
         )  # fmt: skip
 
     def _imputed(self, request: Request, result: Any) -> None:

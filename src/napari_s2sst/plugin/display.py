@@ -175,6 +175,16 @@ class Display(QObject):
         self.changing.emit()
         self._do(*self._steps(entry, missing, known), partial(self.look_at, kind))
 
+    def remove_entry(self, entry: Entry) -> None:
+        """Take a result's layers away, those that are still there."""
+        for layer in self._of.pop((entry.gene, entry.number), {}).values():
+            self._remove(layer)
+
+    def show_nothing(self) -> None:
+        """No result is left: the counts are seen."""
+        self._shown = None
+        self.look_at(COUNTS)
+
     def begin_run(self, genes: tuple[str, ...]) -> None:
         """Find the number that tells this run's layers from earlier ones on the same genes."""
         names = [layer.name for layer in self.viewer.layers]

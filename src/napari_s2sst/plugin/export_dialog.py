@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..engine.export_choice import ExportChoice, ExportItem, estimated_bytes, file_names, free_bytes, suffixes
+from .store_choice import StoreChoice
 
 LAST_FOLDER = "export/folder"
 FORMATS = ("png", "pdf", "svg")
@@ -49,9 +50,19 @@ CHECKED = ExportChoice(comparison=True, regions=True, region_table=True, script=
 
 
 class ExportDialog(QDialog):
-    """``value()`` is an :class:`ExportChoice`; it writes nothing itself. ``shown`` is the result that is looked at."""
+    """``value()`` is an :class:`ExportChoice`; it writes nothing itself.
 
-    def __init__(self, shown: ExportItem, every: Sequence[ExportItem], parent: QWidget | None = None) -> None:
+    ``shown`` is the result that is looked at, ``store`` the SpatialData store that the slide is in, if it is in one.
+    """
+
+    def __init__(
+        self,
+        shown: ExportItem,
+        every: Sequence[ExportItem],
+        parent: QWidget | None = None,
+        *,
+        store: Path | None = None,
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Export")
         self.setMinimumWidth(WIDTH_PX)
@@ -101,6 +112,8 @@ class ExportDialog(QDialog):
             grid.addLayout(place, number // 2, number % 2)
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(1, 1)
+        self.store = StoreChoice(store)
+        self.store.valueChanged.connect(self._follow)
         self.room_line, self.replaced_line = QLabel(), QLabel()
         self.room_line.setObjectName("s2sst_quiet")
         self.replaced_line.setObjectName("s2sst_warning")
@@ -117,6 +130,7 @@ class ExportDialog(QDialog):
         layout.addWidget(self.this_button)
         layout.addWidget(self.every_button)
         layout.addLayout(grid)
+        layout.addWidget(self.store)
         layout.addWidget(self.room_line)
         layout.addWidget(self.replaced_line)
         layout.addWidget(self.buttons)
@@ -129,6 +143,7 @@ class ExportDialog(QDialog):
             folder=Path(text).expanduser() if text else None,
             every_result=self.every_button.isChecked(),
             figure_format=FORMATS[self.format_box.currentIndex()],
+            store=self.store.value(),
             **{name: box.isEnabled() and box.isChecked() for name, box in self.boxes.items()},
         )
 
@@ -167,7 +182,7 @@ class ExportDialog(QDialog):
         self.boxes["regions"].setEnabled(any(item.has_regions for item in items))
         self.boxes["script"].setEnabled(any(item.has_script for item in items))
         choice = self.value()
-        anything = any(getattr(choice, name) for name, *_ in KINDS)
+        anything = choice.store is not None or any(getattr(choice, name) for name, *_ in KINDS)
         size = sum(estimated_bytes(item, choice) for item in items)
         room = None if choice.folder is None else free_bytes(choice.folder.absolute())
         text = f"{len(self._names(choice))} files, about {_size(size)}"
@@ -176,6 +191,8 @@ class ExportDialog(QDialog):
             text = "Choose a folder."
         elif choice.folder.exists() and not choice.folder.is_dir():
             text = "This is a file. Choose a folder."
+        elif self.store.problem():
+            text = self.store.problem()
         elif not anything:
             text = "Tick what to write."
         elif not fits:
@@ -184,7 +201,7 @@ class ExportDialog(QDialog):
             text += f"; {_size(room)} are free there."
         self.room_line.setText(text)
         is_folder = choice.folder is not None and (choice.folder.is_dir() or not choice.folder.exists())
-        self.export_button.setEnabled(is_folder and anything and fits)
+        self.export_button.setEnabled(is_folder and anything and fits and not self.store.problem())
         names = self.replaced()
         shown = ", ".join(names[:NAMES_SHOWN]) + (
             f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""

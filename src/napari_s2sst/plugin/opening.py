@@ -74,9 +74,12 @@ class Opening(QObject):
         """Layers came or went that were not looked at yet."""
         return self._notice.isActive()
 
-    def open(self, path: str | Path) -> None:
-        """A Xenium folder or a table of counts."""
+    def open(self, path: str | Path, size_um: float | None = None) -> None:
+        """A Xenium folder or a table of counts; ``size_um``: of its pixels or bins, where no file tells."""
         path = Path(path)
+        if size_um is not None:
+            self._answered(path, size_um)
+            return
         self.session.message = ""
         self.session.busy = f"Opening {path.name} ..."
         known = path in self.display.slides()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from ..engine.diagnostics import Diagnostics
@@ -37,6 +37,9 @@ class ResultPanel(QWidget):
     exportRequested = Signal()
     resultChosen = Signal(int)
     """Its place in the list, 0 is the newest."""
+    removeRequested = Signal()
+    """Of the one that is shown."""
+    undoRequested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -45,6 +48,20 @@ class ResultPanel(QWidget):
         self.result_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.result_box.setMinimumContentsLength(16)
         self.result_box.currentIndexChanged.connect(self._chosen)
+        self.result_box.setAccessibleName("Result")
+        self.remove_button = QToolButton()
+        self.remove_button.setText("Remove")
+        self.remove_button.setToolTip(
+            "Take this result and its layers out of the window, for memory or for order; files that were written stay."
+        )
+        self.remove_button.clicked.connect(self.removeRequested)
+        self._removed = QLabel()
+        self._removed.setObjectName("s2sst_quiet")
+        self._removed.setWordWrap(True)
+        self.undo_button = QToolButton()
+        self.undo_button.setText("Undo")
+        self.undo_button.setToolTip("Put the removed result back")
+        self.undo_button.clicked.connect(self.undoRequested)
         self._none = QLabel(NO_RESULT)
         self._none.setObjectName("s2sst_quiet")
         self._none.setWordWrap(True)
@@ -69,6 +86,11 @@ class ResultPanel(QWidget):
         self.line.setObjectName("s2sst_quiet")
         self.line.setWordWrap(True)
         self.line.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        choice, undo = QHBoxLayout(), QHBoxLayout()
+        choice.addWidget(self.result_box, 1)
+        choice.addWidget(self.remove_button)
+        undo.addWidget(self._removed, 1)
+        undo.addWidget(self.undo_button)
         row = QHBoxLayout()
         row.addWidget(self.export_button)
         row.addWidget(self.line, 1)
@@ -76,13 +98,16 @@ class ResultPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
+        layout.addLayout(choice)
+        layout.addLayout(undo)
         for widget in (
-            self.result_box, self._none, self._title, self.table, self.diagnostics, self._regions_title,
+            self._none, self._title, self.table, self.diagnostics, self._regions_title,
             self.region_table, self._lines[0], self._compare_title, self.compare, self._lines[1],
         ):  # fmt: skip
             layout.addWidget(widget)
         layout.addLayout(row)
         self.setResults((), -1)
+        self.setRemoved("")
         self.clear()
 
     def setResults(self, names: Sequence[str], current: int) -> None:
@@ -92,7 +117,18 @@ class ResultPanel(QWidget):
             self.result_box.addItems(names)
             self.result_box.setCurrentIndex(current)
         self.result_box.setVisible(bool(names))
+        self.remove_button.setVisible(bool(names))
         self._none.setVisible(not names)
+
+    def setRemovable(self, on: bool) -> None:
+        """Whether the shown result may be taken away now."""
+        self.remove_button.setEnabled(on)
+
+    def setRemoved(self, name: str) -> None:
+        """What was removed last and can come back; "" for nothing."""
+        self._removed.setText(name and f"{name} was removed.")
+        for widget in (self._removed, self.undo_button):
+            widget.setVisible(bool(name))
 
     def clear(self) -> None:
         """Nothing is shown of a result; the list of results stays."""

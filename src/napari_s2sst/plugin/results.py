@@ -35,10 +35,15 @@ class Results(QObject):
         self._writing.idle.connect(self.idle)
         self._judging.failed.connect(self.failed)
         self._described: Entry | None = None
+        self._removed: tuple[Entry, int, str] | None = None
+        """The last that was removed, its place and its name."""
         self.dialog: QDialog | None = None
         """The export dialog while it is open."""
         panel.resultChosen.connect(self._chosen)
         panel.exportRequested.connect(self._ask_for_export)
+        panel.removeRequested.connect(self.remove)
+        panel.undoRequested.connect(self.undo)
+        session.events.connect(self._follow_session)
         panel.compare.valueChanged.connect(self._compare)
         self.comparison.ended.connect(panel.compare.setOff)
         self.comparison.moved.connect(panel.compare.setPosition)
@@ -84,10 +89,52 @@ class Results(QObject):
         self.panel.setResults((), -1)
         self.panel.clear()
 
+    def remove(self) -> None:
+        """Take the shown result and its layers away; :meth:`undo` brings it back until another one goes."""
+        session, entry = self.session, self.session.shown
+        if not self._can_remove:
+            return
+        at = next(at for at, each in enumerate(session.entries) if each.same(entry))
+        self._set_removed((entry, at, self.describe(entry)))
+        self.display.remove_entry(entry)
+        session.remove(entry)
+        if session.shown is None:
+            self.display.show_nothing()
+        else:
+            self.display.show_entry(session.shown)
+        self.show()
+
+    def undo(self) -> None:
+        """Put back what was removed last."""
+        if self._removed is None or self.session.running:
+            return
+        entry, at, _ = self._removed
+        self._set_removed(None)
+        self.session.put_back(entry, min(at, len(self.session.entries)))
+        self.display.show_entry(entry)
+        self.show()
+
+    @property
+    def _can_remove(self) -> bool:
+        """Not what is imputed at once, which would be there again; not while a run or an export uses it."""
+        session = self.session
+        return session.shown is not None and session.shown.number > 0 and not (session.running or session.busy)
+
+    def _set_removed(self, removed: tuple[Entry, int, str] | None) -> None:
+        self._removed = removed
+        self.panel.setRemoved("" if removed is None else removed[2])
+
+    def _follow_session(self, *_: Any) -> None:
+        self.panel.setRemovable(self._can_remove)
+        self.panel.undo_button.setEnabled(not self.session.running)
+
     def leave(self) -> None:
+        """Another slide comes."""
+        self._set_removed(None)
         self.comparison.end()
 
     def forget(self) -> None:
+        self.session.events.disconnect(self._follow_session)
         if self.dialog is not None:
             self.dialog.reject()
         self.comparison.end()
@@ -135,15 +182,16 @@ class Results(QObject):
         from .export_dialog import ExportDialog
 
         entries, shown = self.session.entries, self.session.shown
-        self.dialog = ExportDialog(*self.items(), self._window)
+        self.dialog = ExportDialog(*self.items(), self._window, store=getattr(self.session.bundle, "store", None))
         if self.dialog.exec() == QDialog.DialogCode.Accepted:
             choice = self.dialog.value()
             self._write(choice.folder, choice, entries if choice.every_result else (shown,))
         self.dialog = None
 
-    def _written(self, paths: list[Path]) -> None:
+    def _written(self, written: tasks.Written) -> None:
         self.session.message = ""
-        self.panel.setExported(f"{len(paths)} files in {paths[0].parent}")
+        into = f"; in the store as {', '.join(written.tables)}" if written.tables else ""
+        self.panel.setExported(f"{len(written.files)} files in {written.files[0].parent}{into}")
 
     def _not_written(self, problem: str) -> None:
         self.panel.setExported("")

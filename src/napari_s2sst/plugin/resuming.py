@@ -80,7 +80,7 @@ class Resuming(QObject):
         if self._is_open(offered):
             self._set_back()
         else:
-            self.opening.open(offered.record.slide)
+            self.opening.open(offered.record.slide, offered.record.size_um)
 
     def discard(self) -> None:
         """Remove what is kept of what is offered."""
@@ -127,8 +127,10 @@ class Resuming(QObject):
             going_on.kept.release()
 
     def _is_open(self, offered: Interrupted) -> bool:
-        bundle = self.session.bundle
-        return bundle is not None and Path(bundle.path).absolute() == offered.record.slide
+        bundle, record = self.session.bundle, offered.record
+        if bundle is None or Path(bundle.path).absolute() != record.slide:
+            return False
+        return record.size_um in (None, getattr(bundle, "given_um", None))
 
     def slide_opened(self, _: tasks.OpenedSlide) -> None:
         """The window has shown it."""

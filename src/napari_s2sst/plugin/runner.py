@@ -8,10 +8,11 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from ..engine.errors import S2SSTError
-from ..engine.events import Event
+from ..engine.events import Event, Waiting
 from ..engine.maps import SparseMap
+from .request import Request
 from .session import Queue, Session, State
-from .worker import Request, Run, RunWorker, run, sentence, sparse_of
+from .worker import Run, RunWorker, run, sentence, sparse_of
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ class Runner(QObject):
     began = Signal(object)
     """The Request of a run that starts now."""
     told = Signal(object)
-    """A training event, a Stage or LiveScores; the session knows the events already."""
+    """A training event, Waiting, a Stage or LiveScores; the session knows the events already."""
     returned = Signal(object)
     """The engine's Result; of a row, each in its turn."""
     failed = Signal(str)
@@ -68,7 +69,14 @@ class Runner(QObject):
             self.session.state = State.STOPPING
 
     def toggle_pause(self) -> None:
-        if self._worker is not None and self.session.can_pause:
+        """One on a cluster is told, and rests at its next step."""
+        if self._worker is None or not self.session.can_pause:
+            return
+        if self._worker.is_elsewhere:
+            rests = self.session.state is State.TRAINING
+            self._worker.hold(rests)
+            self.session.state = State.PAUSED if rests else State.TRAINING
+        else:
             self._worker.toggle_pause()
 
     def abandon(self, *, keep: bool = False) -> None:
@@ -106,7 +114,7 @@ class Runner(QObject):
     def _told(self, event: Any) -> None:
         if self._worker is None:
             return
-        if isinstance(event, Event):
+        if isinstance(event, Event | Waiting):
             self.session.apply(event)
         self.told.emit(event)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from ..engine.errors import S2SSTError
-from ..engine.events import Event, Finished, Previewed, Recovered, Started, Stepped, Unsaved, Validated
+from ..engine.events import Finished, Previewed, Recovered, Started, Stepped, Unsaved, Validated, Waiting
 from ..engine.kept_training import Painted, new_training
 from ..engine.maps import GeneMap
 from ..engine.region import Region
@@ -16,11 +16,11 @@ from .counting import Counting
 from .display import Display
 from .layers import value_limits
 from .panels import Panels
+from .request import KEEP_EVERY_S, LiveScores, Request, Stage, Told
 from .runner import Runner
 from .session import Session, Several, State
 from .tasks import Counted, images_of
 from .timing import clock
-from .worker import KEEP_EVERY_S, LiveScores, Request, Stage
 
 if TYPE_CHECKING:
     from ..engine.trained import Trained
@@ -106,7 +106,8 @@ class Running(QObject):
             Request(
                 group, session.config, session.sampling.mode, Path(session.bundle.path), regions, start, trains, edited_tissue,
                 painted, session.bundle.name, then, new_training() if keeps else None, self.keep_every_s,
-                images=images_of(session.bundle),
+                images=images_of(session.bundle), size_um=getattr(session.bundle, "given_um", None),
+                cluster=session.cluster if keeps else None,
             )
             for group, then in zip(groups, waiting, strict=True)
         ]  # fmt: skip
@@ -118,11 +119,13 @@ class Running(QObject):
         self._show_queue()
         self.panels.run.setBusy("Getting ready ...")
 
-    def _told(self, event: Event | Stage | LiveScores) -> None:
+    def _told(self, event: Told) -> None:
         panels = self.panels
         match event:
             case Stage():
                 panels.run.setBusy(event.text)
+            case Waiting() if self.session.state is State.STARTING:
+                panels.run.setBusy(event.what)
             case Started():
                 panels.run.setBusy("")
                 panels.losses.setClassical(event.classical)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from psygnal import SignalGroupDescriptor
 
 from ..engine.config import RunConfig
-from ..engine.events import Event, Finished, Started, Stepped, Validated
+from ..engine.events import Event, Finished, Started, Stepped, Validated, Waiting
 from ..engine.maps import GeneMap
+from ..engine.workers import ClusterPlace
 
 if TYPE_CHECKING:
     from ..engine.metrics import Scores
@@ -133,11 +134,15 @@ class Session:
     """Bins or region were changed since :attr:`gene_map` was counted, so a run on it would not be what the window says."""
     training: RunConfig = field(default_factory=lambda: RunConfig.preset("fast"))
     """The settings of the training panel; :attr:`config` is the whole of it."""
+    cluster: ClusterPlace | None = None
+    """Where trainings run; None: on this computer."""
     state: State = State.EMPTY
     busy: str = ""
     """What goes on in the background, such as ``"Counting LTF ..."``."""
     message: str = ""
     """The last problem, a sentence; empty when there is none."""
+    waiting: str = ""
+    """What a training elsewhere waits for before it begins, as a sentence."""
     started: Started | None = None
     progress: Stepped | None = None
     losses: tuple[LossPoint, ...] = ()
@@ -182,10 +187,11 @@ class Session:
 
     @property
     def can_stop(self) -> bool:
-        """Only after the first event: before it the generator can't be told anything. Many genes are imputed one by one,
-        so that too can be cut short."""
+        """Only after the first event: before it the generator can't be told anything, unless it waits for a cluster. Many
+        genes are imputed one by one, so that too can be cut short."""
         many = self.started is not None and len(self.started.genes) > 1
-        return self.state in (State.TRAINING, State.PAUSED) or (self.state is State.SCORING and many)
+        waits = self.state is State.STARTING and bool(self.waiting)
+        return waits or self.state in (State.TRAINING, State.PAUSED) or (self.state is State.SCORING and many)
 
     @property
     def can_export(self) -> bool:
@@ -202,7 +208,7 @@ class Session:
 
     def clear_run(self) -> None:
         """Forget the events of the last run, not its result."""
-        self.started = self.progress = self.finished = None
+        self.waiting, self.started, self.progress, self.finished = "", None, None, None
         self.losses, self.loss_curve = (), ()
 
     def begin(self, *, first: bool = True) -> None:
@@ -212,12 +218,15 @@ class Session:
         self.clear_run()
         self.state = State.STARTING
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event | Waiting) -> None:
         """Take up one event of a training."""
         match event:
+            case Waiting(what=what) if self.state is State.STARTING:
+                self.waiting = what
             case Started():
-                self.started = event
-                self.state = State.TRAINING
+                self.waiting, self.started = "", event
+                if self.state is not State.STOPPING:  # asked for while it waited for a worker
+                    self.state = State.TRAINING
             case Stepped(step=step, loss=loss):
                 self.progress = event
                 self.loss_curve = _thinned((*self.loss_curve, (step, loss)))
@@ -240,6 +249,18 @@ class Session:
         new = tuple(Entry(result, index, number) for index in range(len(result.imputed)))
         self.entries = (*new, *(each for each in self.entries if each.number))
         self.shown = new[0]
+
+    def remove(self, entry: Entry) -> None:
+        """It leaves the list, and the one that takes its place is shown."""
+        at = next(at for at, each in enumerate(self.entries) if each.same(entry))
+        self.entries = tuple(each for each in self.entries if not each.same(entry))
+        if entry.same(self.shown):
+            self.shown = self.entries[min(at, len(self.entries) - 1)] if self.entries else None
+
+    def put_back(self, entry: Entry, at: int) -> None:
+        """A removed one returns to its place, and is shown."""
+        self.entries = (*self.entries[:at], entry, *self.entries[at:])
+        self.shown = entry
 
     def end(self, result: Result | None = None) -> None:
         """The run is over; without a result the one before stays."""

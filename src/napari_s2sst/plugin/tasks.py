@@ -13,8 +13,9 @@ from ..engine.maps import GeneMap, SparseMap
 from ..engine.private_names import hide_name, hide_path
 from ..engine.region import Region, restrict
 from .layers import LayerData, slide_layers
+from .request import Request
 from .session import Mode
-from .worker import Request, job_of, seen_of
+from .worker import job_of, seen_of
 
 if TYPE_CHECKING:
     from ..engine.diagnostics import Diagnostics
@@ -187,13 +188,34 @@ def judge(
     return Judged(found, tuple(region_rows(regions, sparse=sparse, imputed=imputed, truth=truth)))
 
 
-def write_files(folder: Path, results: Sequence[Result], choice: ExportChoice, slide: Path) -> list[Path]:
-    """The chosen files of some runs. Raises ExportError."""
-    from ..engine.run_files import write_results
+@dataclass(frozen=True)
+class Written:
+    """What an export wrote."""
+
+    files: list[Path]
+    tables: list[str]
+    """Names of new tables in the SpatialData store, if one was chosen."""
+
+
+def write_files(folder: Path, results: Sequence[Result], choice: ExportChoice, slide: Path) -> Written:
+    """The chosen files of some runs, then their maps in the chosen store. Raises S2SSTError.
+
+    What is wrong with the store is found out before anything is written.
+    """
+    from ..engine.run_files import put_into_store, write_results
 
     hide_path(folder, "the results' folder")
+    store = None
+    if choice.store is not None:
+        from ..engine.spatialdata_result import check_store
+
+        hide_path(choice.store, "the store")
+        own = slide.absolute() == choice.store.absolute()
+        store = check_store(choice.store, unit_um=results[0].job.size_um if own else None)
     command = "napari: S2S-ST imputation"
-    return write_results(folder, results, command, choice, slide_paths=[slide] * len(results))
+    files = write_results(folder, results, command, choice, slide_paths=[slide] * len(results))
+    tables = [] if store is None else [put_into_store(store, result, command, slide)[1] for result in results]
+    return Written(files, tables)
 
 
 def write_model(path: Path, model: Trained) -> Path:

@@ -23,6 +23,7 @@ from superqt.utils import signals_blocked
 
 from ..engine.config import PRESETS, RunConfig
 from .fold import Fold
+from .place_box import PlaceBox
 from .settings_form import SettingsForm, with_settings
 from .theme import LABEL_PX
 from .timing import clock
@@ -67,6 +68,7 @@ class TrainingPanel(QWidget):
         self.device_box = QComboBox()
         self.device_box.setToolTip("Which processor computes, and its free memory. Auto takes the best one here.")
         self.device_box.addItem("Auto", "auto")
+        self.place_box = PlaceBox()
         self.seed_box = QSpinBox()
         self.seed_box.setRange(0, 2**31 - 1)
         self.seed_box.setKeyboardTracking(False)
@@ -76,7 +78,7 @@ class TrainingPanel(QWidget):
             "The first weights. Going on from the last run or from a model file, keep its seed:\n"
             "the same bins are held out then, and the held-out error stays honest."
         )
-        for box in (self.preset_box, self.time_box, self.device_box, self.start_box):
+        for box in (self.preset_box, self.time_box, self.device_box, self.place_box, self.start_box):
             box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             box.setMinimumContentsLength(5)
             box.setMinimumWidth(80)
@@ -111,7 +113,7 @@ class TrainingPanel(QWidget):
         grid.setColumnStretch(3, 1)
         places = {
             "Preset": (self.preset_box, 0, 0, 1), "Time": (self.time_box, 0, 2, 1), "Device": (self.device_box, 1, 0, 3),
-            "Start": (self.start_box, 2, 0, 3), "Seed": (self.seed_box, 3, 0, 1),
+            "Run on": (self.place_box, 2, 0, 3), "Start": (self.start_box, 3, 0, 3), "Seed": (self.seed_box, 4, 0, 1),
         }  # fmt: skip
         for text, (box, row, column, width) in places.items():
             label = QLabel(text)
@@ -185,7 +187,7 @@ class TrainingPanel(QWidget):
 
     def setEnabledParts(self, *, settings: bool) -> None:
         self._able = settings
-        for box in (self.preset_box, self.device_box, self.seed_box, self.start_box, self.form):
+        for box in (self.preset_box, self.device_box, self.place_box, self.seed_box, self.start_box, self.form):
             box.setEnabled(settings)
         self._follow()
 

@@ -123,6 +123,7 @@ class ImputationWidget(DockedWidget):
         panels.region.valueChanged.connect(self.counting.soon)
         self.counting.counted.connect(self._show_counts)
         panels.several.valueChanged.connect(lambda several: setattr(self.session, "several", several))
+        panels.training.place_box.valueChanged.connect(lambda place: setattr(self.session, "cluster", place))
         panels.training.saveModelRequested.connect(self.models.ask_to_save)
         panels.training.loadModelRequested.connect(self.models.ask_to_load)
         self.models.chosen.connect(self._use_model)

@@ -9,86 +9,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import GeneratorWorker
 
-from ..engine.config import RunConfig
 from ..engine.errors import S2SSTError, TrainingError
-from ..engine.events import Command, Event, Previewed, Unsaved, last_command
+from ..engine.events import Command, Hold
 from ..engine.image_features import with_image
-from ..engine.kept_training import KeptTraining, Painted, Record
-from ..engine.maps import GeneMap, SparseMap
-from ..engine.region import Region
+from ..engine.maps import SparseMap
 from ..engine.sampling import refine, sample
+from .request import Request, Stage, Told
+from .run_training import begun_with, train
 from .session import Mode
 
 if TYPE_CHECKING:
-    from ..engine.metrics import Scores
-    from ..engine.morphology import StainImage
     from ..engine.run import Job, Result
     from ..engine.trained import Trained
 
-PREVIEW_EVERY_S = 2.0
-"""Imputing a preview costs training time, and a map sharpens no faster than this."""
-
-KEEP_EVERY_S = 30.0
-"""Work that a crash may cost."""
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What goes on before and after the training, for the progress line."""
-
-    text: str
-    done: int = 0
-    of: int = 1
-    """Parts of equal length, when there are several."""
-
-
-@dataclass(frozen=True)
-class LiveScores:
-    """How a preview compares with what was counted in the hidden bins."""
-
-    step: int
-    scores: Scores
-
-
-Told = Event | Stage | LiveScores
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """One run, as asked for in the window."""
-
-    maps: tuple[GeneMap, ...]
-    """Counts of the genes that share a network, already restricted to the regions."""
-    config: RunConfig
-    mode: Mode
-    slide: Path
-    regions: tuple[Region, ...] = ()
-    start: Trained | None = None
-    """Weights at hand to begin with, instead of what the config says."""
-    trains: bool = True
-    """False: impute with ``start`` as it is."""
-    edited_tissue: bool = False
-    """Somebody painted on the tissue that was found."""
-    painted: Painted | None = None
-    """What was painted; only to be kept."""
-    slide_name: str = ""
-    waiting: tuple[str, ...] = ()
-    """Genes of the runs that follow; only to be kept."""
-    kept: KeptTraining | None = None
-    """Where the training is kept until its result is shown; None: nowhere."""
-    keep_every_s: float = KEEP_EVERY_S
-    resumes: bool = False
-    """Go on from what is kept there."""
-    images: tuple[StainImage, ...] = ()
-    """The slide's stains, for settings that look at them."""
 
 
 def sentence(error: BaseException) -> str:
@@ -133,11 +72,12 @@ def job_of(request: Request) -> Job:
     sparse, maps = seen_of(request), request.maps
     truth = (None,) * len(maps) if request.mode is Mode.FILL_IN else maps
     return Job(
-        request.config, sparse, truth, request.regions, request.slide.name, 0.0, request.start, request.edited_tissue
-    )
+        request.config, sparse, truth, request.regions, request.slide.name, 0.0, request.start, request.edited_tissue,
+        request.size_um,
+    )  # fmt: skip
 
 
-def run(request: Request) -> Generator[Told, Command | None, Result]:
+def run(request: Request) -> Generator[Told, Command | Hold | None, Result]:
     """Train, impute and score; see the module's text. Raises S2SSTError only."""
     try:
         return (yield from _run(request))
@@ -151,55 +91,15 @@ def run(request: Request) -> Generator[Told, Command | None, Result]:
         raise TrainingError(sentence(error)) from error
 
 
-def _run(request: Request) -> Generator[Told, Command | None, Result]:
+def _run(request: Request) -> Generator[Told, Command | Hold | None, Result]:
     yield Stage("Getting ready ...")
+    request = begun_with(request)
     job = job_of(request)
-    trained = (yield from _training(request, job)) if request.trains else request.start
+    trained = (yield from train(request, job)) if request.trains else request.start
     return (yield from _completing(job, trained))
 
 
-def _training(request: Request, job: Job) -> Generator[Told, Command | None, Trained]:
-    """The engine's events; after each preview how good it is, where that is known."""
-    from ..engine.metrics import score
-    from ..engine.training import train
-
-    checkpoint, problem = _keeping(request)
-    if problem:
-        yield Unsaved(0, problem)
-    training = train(
-        list(job.sparse), job.config, preview_every_s=PREVIEW_EVERY_S, start=request.start, checkpoint=checkpoint,
-        resume=request.resumes, checkpoint_every_s=request.keep_every_s,
-    )  # fmt: skip
-    try:
-        event = next(training)
-        while True:
-            command = yield event
-            if isinstance(event, Previewed) and job.truth[0] is not None:
-                scores = score(event.imputed, truth=job.truth[0], sparse=job.sparse[0])
-                command = last_command(command, (yield LiveScores(event.step, scores)) or command)
-            event = training.send(command)
-    except StopIteration as end:
-        return end.value
-
-
-def _keeping(request: Request) -> tuple[Path | None, str]:
-    """The file that the training is kept in, or why it is kept nowhere: a reason to tell, not to fail."""
-    kept = request.kept
-    if kept is None:
-        return None, ""
-    if not request.resumes:
-        record = Record(
-            request.slide, request.slide_name, request.mode.value, tuple(each.gene for each in request.maps), request.config,
-            request.regions, request.painted, request.edited_tissue, request.start, request.waiting,
-        )  # fmt: skip
-        try:
-            kept.write(record)
-        except S2SSTError as error:
-            return None, f"{error} Training goes on, and would be lost in a crash."
-    return kept.checkpoint, ""
-
-
-def _completing(job: Job, trained: Trained) -> Generator[Told, Command | None, Result]:
+def _completing(job: Job, trained: Trained) -> Generator[Told, Command | Hold | None, Result]:
     """Impute and score one gene after the other; a STOP keeps those that are done."""
     from ..engine.run import Result, complete
 
@@ -222,7 +122,7 @@ def _completing(job: Job, trained: Trained) -> Generator[Told, Command | None, R
     )
 
 
-Run = Callable[[Request], Generator[Told, Command | None, Any]]
+Run = Callable[[Request], Generator[Told, Command | Hold | None, Any]]
 """Returns a Result."""
 
 
@@ -234,7 +134,7 @@ class RunWorker(GeneratorWorker):
 
     def __init__(self, request: Request, what: Run = run) -> None:
         super().__init__(what, request)
-        self._kept = request.kept
+        self._kept, self.is_elsewhere = request.kept, request.elsewhere is not None
         self._leave: Callable[[], None] | None = None
         self._over = False
 
@@ -244,6 +144,10 @@ class RunWorker(GeneratorWorker):
             super().run()
         except RuntimeError:  # the window has gone and taken the signals along; raised further it would end the program
             log.warning("a run ended after its window", exc_info=True)
+        try:
+            self._gen.close()  # of a run that was left: a cluster would train on
+        except Exception:
+            log.warning("a run that was left did not end well", exc_info=True)
         self._over = True
         if self._leave is not None:
             self._leave()
@@ -257,8 +161,12 @@ class RunWorker(GeneratorWorker):
         self.quit()
         self.resume()
 
+    def hold(self, rests: bool) -> None:
+        """Of a training elsewhere: it would take its steps whether it is listened to or not."""
+        self.send(Hold.PAUSE if rests else Hold.RESUME)
+
     def stop(self) -> None:
-        """Only after Started. A paused worker is woken, as it reads nothing in its sleep."""
+        """Only when the session can. A paused worker is woken, as it reads nothing in its sleep."""
         self.send(Command.STOP)
         self.resume()
 

@@ -15,7 +15,7 @@ import numpy as np
 from napari.utils.colormaps import Colormap
 
 from ..engine.errors import BundleError, ExportError
-from ..engine.export import plain
+from ..engine.export_values import plain
 from ..engine.ome_tiff import Channels, write_channels
 from .layers import KIND_KEY, RESULT_KEY, RUN_KEY, SUMMARY_KEY, LayerData, run_metadata, run_of
 
