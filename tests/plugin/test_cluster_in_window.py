@@ -18,7 +18,7 @@ from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.count_cube import open_count_cube
 from napari_s2sst.engine.events import Stepped
 from napari_s2sst.engine.kept_training import left_behind
-from napari_s2sst.engine.remote_training import train_on_cluster
+from napari_s2sst.engine.remote_training import NO_WORKER, train_on_cluster
 from napari_s2sst.engine.sampling import sample
 from napari_s2sst.engine.script import script_of
 from napari_s2sst.engine.training import fit
@@ -221,6 +221,20 @@ def test_a_worker_that_is_killed_is_said_and_the_training_goes_on_from_its_check
     assert dock.session.state is State.TRAINING
     step = dock.session.progress.step
     qtbot.waitUntil(lambda: dock.session.progress.step > step, timeout=300_000)
+
+
+def test_a_cluster_whose_last_worker_went_is_said_and_the_training_goes_on_when_one_comes(small, qtbot):
+    dock, train = small
+    with Crew(workers=1) as crew:
+        train(EVER, crew.address)
+        until_step(dock, qtbot, 20)
+        crew._cluster.scale(0)
+        qtbot.waitUntil(lambda: dock.panels.run.line.text() == NO_WORKER, timeout=300_000)
+        step = dock.session.progress.step
+        crew._cluster.scale(1)
+        qtbot.waitUntil(lambda: dock.session.progress.step > step, timeout=300_000)
+        assert dock.panels.run.line.text() != NO_WORKER
+        dock.runner.abandon()
 
 
 def test_a_run_that_is_left_for_another_slide_ends_on_the_cluster_too_and_leaves_nothing(

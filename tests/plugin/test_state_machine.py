@@ -4,6 +4,7 @@ import shutil
 import time
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import anndata
 import numpy as np
@@ -143,6 +144,9 @@ def quick(request, *, steps: int, fails: bool):
 class Clicks(RuleBasedStateMachine):
     """A session and its runner, with a real thread for each run."""
 
+    clicks: ClassVar[int] = 0
+    """On Train, Pause and Stop, by all of them."""
+
     def __init__(self) -> None:
         super().__init__()
         self.session = Session()
@@ -184,6 +188,7 @@ class Clicks(RuleBasedStateMachine):
     @rule(runs=st.lists(st.tuples(st.sampled_from([0, 3, 1000]), st.booleans(), st.booleans()), min_size=1, max_size=3))
     def train(self, runs) -> None:
         """(steps, whether it fails, whether the lattice fits its map) for each."""
+        Clicks.clicks += 1
         was_active, requests = self.runner.active, []
         for steps, fails, fits in runs:
             seed = len(self.outcomes)
@@ -202,10 +207,12 @@ class Clicks(RuleBasedStateMachine):
 
     @rule()
     def pause_or_go_on(self) -> None:
+        Clicks.clicks += 1
         self.runner.toggle_pause()
 
     @rule()
     def stop(self) -> None:
+        Clicks.clicks += 1
         could, begun = self.session.can_stop and self.runner.active, len(self.begun)
         self.runner.stop()
         if could:
@@ -254,14 +261,15 @@ class Clicks(RuleBasedStateMachine):
         assert len(self.returned) == len(set(self.returned))
 
 
-def test_clicks_in_any_order_lead_back_to_ready(qapp):
+def test_a_thousand_clicks_in_any_order_lead_back_to_ready(qapp):
     run_state_machine_as_test(
         Clicks,
         settings=settings(
-            max_examples=40, stateful_step_count=20, derandomize=True, deadline=None, database=None,
+            max_examples=80, stateful_step_count=40, derandomize=True, deadline=None, database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
+    assert Clicks.clicks >= 1000
 
 
 # ---- the end in the middle of anything

@@ -122,6 +122,8 @@ class Waiting:
 
     what: str
     """As a sentence for the user."""
+    is_stuck: bool = False
+    """Nothing will come until somebody starts a worker."""
 
 
 Event = Started | Stepped | Validated | Previewed | Finished | Recovered | Unsaved

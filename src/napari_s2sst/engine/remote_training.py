@@ -18,6 +18,7 @@ from .training_state import write_state
 from .workers import Tls
 
 TELL_EVERY_S = 0.1
+NO_WORKER = "The cluster has no worker now. Training goes on from its last checkpoint when one comes."
 
 
 def train_on_cluster(
@@ -105,7 +106,8 @@ def _followed(crew: Crew, errand: Errand, copy: _Copy) -> Generator[Event | Wait
         if problem := copy.write(errand.checkpoint):
             obey((yield Unsaved(at_step, problem)))
         if not news:
-            obey((yield Waiting(_waiting_for(errand, paused))))
+            has_none = crew.size == 0
+            obey((yield Waiting(NO_WORKER if has_none else _waiting_for(errand, paused), has_none)))
         for each in news:
             match each.kind, each.value:
                 case "done", answer:

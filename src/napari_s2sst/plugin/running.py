@@ -124,7 +124,7 @@ class Running(QObject):
         match event:
             case Stage():
                 panels.run.setBusy(event.text)
-            case Waiting() if self.session.state is State.STARTING:
+            case Waiting() if self.session.state is State.STARTING or event.is_stuck:
                 panels.run.setBusy(event.what)
             case Started():
                 panels.run.setBusy("")
