@@ -15,6 +15,8 @@ from pathlib import Path
 PERIOD_MS = 20
 PROMISE_99_MS, PROMISE_MS = 100, 250
 EDGES_MS = (0, 2, 5, 10, 20, 50, 100, 250)
+CHOSEN = 10
+"""Genes that are chosen one after the other."""
 BAR = 40
 """Letters of the longest line of the histogram."""
 
@@ -74,6 +76,9 @@ def main() -> None:
     gene = arguments.gene or list(session.bundle.genes)[1]
     dock.choose_gene(gene)
     phase("another gene", lambda: session.shown.gene == gene and bool(session.shown.scores) and not dock.display.busy)
+    _choose(dock, [each for each in session.bundle.genes if each != gene][:CHOSEN], settle)
+    dock.choose_gene(gene)
+    phase("and the first again", lambda: session.shown.gene == gene and bool(session.shown.scores) and not at_once.busy)
     dock.regions.draw("add_polygon")
     size_um = session.gene_map.shape[0] * session.gene_map.bin_um
     corners = [[y * size_um, x * size_um] for y, x in ((0.2, 0.2), (0.2, 0.8), (0.8, 0.8), (0.8, 0.2))]
@@ -108,6 +113,25 @@ def main() -> None:
     _histogram({"idle": idle, "training": training})
     timer.stop()
     viewer.close()
+
+
+def _choose(dock, genes: list[str], settle) -> None:
+    """Seconds from choosing a gene to its counts and to what is imputed at once, both as layers that are seen."""
+    session, found = dock.session, []
+    for gene in genes:
+        began = time.perf_counter()
+        dock.choose_gene(gene)
+        while session.gene_map is None or session.gene_map.gene != gene:
+            settle()
+        counted = time.perf_counter() - began
+        while session.shown is None or session.shown.gene != gene or dock.display.layer("imputed") is None:
+            settle()
+        found.append((counted, time.perf_counter() - began))
+        while dock.at_once.busy or dock.display.busy:
+            settle()
+    for name, seconds in zip(("counts", "imputed at once"), zip(*found, strict=True), strict=True):
+        middle, most = statistics.median(seconds), max(seconds)
+        print(f"choosing a gene, {len(genes)} times: {name} after {middle:.2f} s, at most {most:.2f} s", flush=True)
 
 
 def _settler():
