@@ -54,6 +54,7 @@ def now() -> dict[str, float]:
 
 def in_the_window(trainings: int, steps: int) -> list[dict[str, float]]:
     import napari
+    from qtpy.QtCore import QEvent
     from qtpy.QtWidgets import QApplication
 
     from napari_s2sst.engine.config import RunConfig
@@ -85,6 +86,7 @@ def in_the_window(trainings: int, steps: int) -> list[dict[str, float]]:
             raise SystemExit(f"Training {number + 1}: {session.message}")
         dock.panels.result.remove_button.click()
         wait(lambda: not session.entries and not dock.display.busy)
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)  # as napari's own event loop does
         objects = len(QApplication.allWidgets()) + len(viewer.window._qt_window.findChildren(object))
         found.append(now() | {"Qt objects": objects, "layers": len(viewer.layers)})
         _progress(number, trainings, found[-1])
