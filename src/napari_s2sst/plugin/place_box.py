@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 from superqt.utils import signals_blocked
 
 from ..engine.workers import ClusterPlace, has_dask
+from .choice_rows import enable_row
 from .cluster_dialog import ClusterDialog
 
 HERE, CHOOSE, CHOOSE_OTHER = "This computer", "A Dask cluster...", "Another Dask cluster..."
@@ -50,7 +51,7 @@ class PlaceBox(QComboBox):
                 self.setItemData(1, self._known.address, Qt.ItemDataRole.ToolTipRole)
             self.addItem(CHOOSE if self._known is None else CHOOSE_OTHER)
             last = self.count() - 1
-            self.model().item(last).setEnabled(self._able)
+            enable_row(self, last, on=self._able)
             about = "Say where its scheduler is, and try it" if self._able else NOT_INSTALLED
             self.setItemData(last, about, Qt.ItemDataRole.ToolTipRole)
             self.setCurrentIndex(0 if self._place is None else 1)

@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from ..engine.config import PRESETS, RunConfig
+from .choice_rows import enable_row
 from .fold import Fold
 from .place_box import PlaceBox
 from .settings_form import SettingsForm, with_settings
@@ -232,7 +233,7 @@ class TrainingPanel(QWidget):
             if not own_random:
                 self.start_box.addItem("random weights", "random")
             self.start_box.addItem("the last run of this window", "last")
-            self.start_box.model().item(self.start_box.count() - 1).setEnabled(self._last_run)
+            enable_row(self.start_box, self.start_box.count() - 1, on=self._last_run)
             if isinstance(start, Path):
                 self.start_box.addItem(start.name, start)
                 self.start_box.setItemData(self.start_box.count() - 1, str(start), Qt.ItemDataRole.ToolTipRole)
