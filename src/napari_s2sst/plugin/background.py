@@ -27,6 +27,13 @@ def _attempt(number: int, function: Callable[[], Any]) -> _Told:
 
 
 class _QuietWorker(FunctionWorker):
+    def run(self) -> None:
+        """Called in the thread."""
+        try:
+            super().run()
+        except RuntimeError:  # the program has ended, and Qt has taken the worker's signals along
+            log.debug("a background task ended after its window", exc_info=True)
+
     def _relay_warning(self, show_warn_args: tuple) -> None:
         log.warning("%s", show_warn_args[0])
 
