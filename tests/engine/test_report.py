@@ -4,13 +4,14 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.errors import ExportError
-from napari_s2sst.engine.log_file import MAX_BYTES, begin_log, log_path, old_log_path, read_log
+from napari_s2sst.engine.log_file import MAX_BYTES, LogFile, begin_log, log_path, old_log_path, read_log
 from napari_s2sst.engine.private_names import hide_name, hide_path, without_names
 from napari_s2sst.engine.report import report_text, save_report
 
@@ -18,10 +19,14 @@ log = logging.getLogger("napari_s2sst.engine.test")
 
 
 @pytest.fixture(autouse=True)
-def state_folder(tmp_path, monkeypatch) -> Path:
+def state_folder(tmp_path, monkeypatch) -> Iterator[Path]:
+    """The log of the window's tests, which may come after in this process, is begun by the window."""
     monkeypatch.setenv("S2SST_STATE_DIR", str(tmp_path / "state"))
     begin_log({"made for": "a test"})
-    return tmp_path / "state"
+    yield tmp_path / "state"
+    logger = logging.getLogger("napari_s2sst")
+    for handler in [each for each in logger.handlers if isinstance(each, LogFile)]:
+        logger.removeHandler(handler)
 
 
 def test_a_slides_path_its_folders_and_its_name_are_replaced():

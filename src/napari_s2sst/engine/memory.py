@@ -18,8 +18,8 @@ from .shards import Shards
 
 Result = TypeVar("Result")
 
-_WORDS = ("out of memory", "can't allocate memory")
-"""What GPUs and the CPU's allocator say where they raise no error of their own kind."""
+_WORDS = ("out of memory", "can't allocate memory", "could not create a primitive")
+"""What GPUs, the CPU's allocator and oneDNN say where they raise no error of their own kind."""
 
 
 def is_shortage(error: RuntimeError) -> bool:
