@@ -96,6 +96,7 @@ def test_erased_tissue_is_not_counted(opened, qtbot):
     layer.paint((row, column), 0)
     qtbot.waitUntil(lambda: opened.session.gene_map.tissue.sum() < before, timeout=300_000)
     assert not opened.session.gene_map.tissue[row, column]
+    qtbot.waitUntil(opened.panels.sampling.tissue_reset_button.isEnabled, timeout=300_000)  # a moment after the stroke
     opened.panels.sampling.tissue_reset_button.click()
     qtbot.waitUntil(lambda: opened.session.gene_map.tissue.sum() == before, timeout=300_000)
 
