@@ -44,6 +44,15 @@ def cube(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture
+def cube_without_bin(cube, tmp_path) -> Path:
+    """The same, but nothing tells how large a bin is."""
+    path = tmp_path / "silent.npz"
+    with np.load(cube) as arrays:
+        np.savez(path, counts=arrays["counts"], genes=arrays["genes"])
+    return path
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     if _missing:
         terminalreporter.write_line(f"Not tested, as the shared real data is absent: {', '.join(sorted(_missing))}")

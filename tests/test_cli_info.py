@@ -55,13 +55,12 @@ def test_an_absent_file_is_one_clear_line(tmp_path, capsys):
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_size_that_no_file_tells_is_said_with_an_option_and_a_wrong_one_is_refused(cube, tmp_path, capsys):
-    silent = tmp_path / "silent.npz"
-    with np.load(cube) as arrays:
-        np.savez(silent, counts=arrays["counts"], genes=arrays["genes"])
-    assert main(["info", str(silent)]) == 2
+def test_a_size_that_no_file_tells_is_said_with_an_option_and_a_wrong_one_is_refused(
+    cube, cube_without_bin, tmp_path, capsys
+):
+    assert main(["info", str(cube_without_bin)]) == 2
     assert "--size-um" in capsys.readouterr().err
-    assert "12.5 um" in said(capsys, silent, "--size-um", "12.5")
+    assert "12.5 um" in said(capsys, cube_without_bin, "--size-um", "12.5")
     asked = ["impute", "--map", str(cube), "--gene", "WAVE", "--preset", "instant", "--out", str(tmp_path / "out")]
     assert main([*asked, "--size-um", "12.5"]) == 2
     assert "leave --size-um out" in capsys.readouterr().err

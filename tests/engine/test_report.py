@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from napari_s2sst.engine import private_names
 from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.errors import ExportError
 from napari_s2sst.engine.log_file import MAX_BYTES, LogFile, begin_log, log_path, old_log_path, read_log
@@ -16,6 +17,12 @@ from napari_s2sst.engine.private_names import hide_name, hide_path, without_name
 from napari_s2sst.engine.report import report_text, save_report
 
 log = logging.getLogger("napari_s2sst.engine.test")
+
+
+@pytest.fixture(autouse=True)
+def no_names_of_other_tests(monkeypatch):
+    """A slide that any test opened in this process would be looked for in these texts."""
+    monkeypatch.setattr(private_names, "_names", {})
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +42,13 @@ def test_a_slides_path_its_folders_and_its_name_are_replaced():
     assert without_names("/data/Jane Roe/output-XETG 3/outs/cells.parquet") == "<the slide>/cells.parquet"
     assert "Roe" not in without_names("see /data/Jane Roe/notes.txt")
     assert without_names("outs has 3 genes, outside 4") == "<the slide> has 3 genes, outside 4"
+
+
+def test_what_stands_for_a_name_is_not_searched_for_names():
+    hide_path("/data/Jane Roe/slide", "the slide")
+    hide_name("the", "region 1")
+    assert without_names("/data/Jane Roe/slide is bad") == "<the slide> is bad"
+    assert without_names("see the slide") == "see <region 1> <the slide>"
 
 
 def test_a_windows_path_is_replaced_as_it_is_and_as_python_writes_it():

@@ -129,15 +129,12 @@ def test_a_model_used_as_it_is_on_a_finer_grid_repeats_bit_for_bit(cube, tmp_pat
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the script is for a POSIX shell")
-def test_a_bin_size_that_only_the_user_knew_is_said_again(cube, tmp_path):
-    silent = tmp_path / "silent.npz"
-    with np.load(cube) as arrays:
-        np.savez(silent, counts=arrays["counts"], genes=arrays["genes"])
+def test_a_bin_size_that_only_the_user_knew_is_said_again(cube_without_bin, tmp_path):
     config = RunConfig.preset("instant", device="cpu", bin_um=12.5)
-    job = prepare(open_with_size(silent, 12.5), ["WAVE"], config)
+    job = prepare(open_with_size(cube_without_bin, 12.5), ["WAVE"], config)
     result = complete(job, fit(list(job.sparse), job.config))
-    assert "--size-um 12.5" in script_of(result, silent)
-    run = assert_repeats(tmp_path / "out", result, silent, tmp_path)
+    assert "--size-um 12.5" in script_of(result, cube_without_bin)
+    run = assert_repeats(tmp_path / "out", result, cube_without_bin, tmp_path)
     assert run["config"]["grid"]["bin_um"] == 12.5
 
 

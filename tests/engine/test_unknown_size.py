@@ -11,14 +11,6 @@ from napari_s2sst.engine.unknown_size import open_with_size, question_of, questi
 from napari_s2sst.engine.xenium import open_xenium
 
 
-@pytest.fixture
-def cube_without_bin(cube, tmp_path):
-    path = tmp_path / "silent.npz"
-    with np.load(cube) as arrays:
-        np.savez(path, counts=arrays["counts"], genes=arrays["genes"])
-    return path
-
-
 def test_a_real_folder_without_manifest_is_asked_for_its_pixels_and_opened_with_the_answer(shared_data):
     folder = shared_data("xenium_cell_mix_no_manifest")
     question = question_of(open_xenium(folder))

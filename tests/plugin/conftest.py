@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+from qtpy.QtCore import QSettings
 
 from napari_s2sst.engine.config import RunConfig
 
@@ -27,6 +28,15 @@ def state_folder(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("S2SST_STATE_DIR", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory):
+    """What dialogs remember: not that of whoever runs the tests, and nothing of an earlier test."""
+    folder = str(tmp_path_factory.mktemp("settings"))
+    for kind in (QSettings.Format.NativeFormat, QSettings.Format.IniFormat):
+        QSettings.setPath(kind, QSettings.Scope.UserScope, folder)
+    QSettings("napari-s2sst", "napari-s2sst").clear()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from qtpy.QtCore import QSettings, Qt
+from qtpy.QtCore import Qt
 from window_state import buttons, names
 
 pytest.importorskip("distributed", reason="the extra cluster (Dask) is not installed")
@@ -42,14 +42,6 @@ def crew():
     """Two workers."""
     with Crew(workers=2) as crew:
         yield crew
-
-
-@pytest.fixture(autouse=True)
-def own_settings(tmp_path):
-    """What the dialog remembers is not remembered for whoever runs the tests."""
-    for kind in (QSettings.Format.NativeFormat, QSettings.Format.IniFormat):
-        QSettings.setPath(kind, QSettings.Scope.UserScope, str(tmp_path / "settings"))
-    QSettings("napari-s2sst", "napari-s2sst").clear()
 
 
 @pytest.fixture

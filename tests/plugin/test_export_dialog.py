@@ -4,7 +4,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
-from qtpy.QtCore import QSettings, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QComboBox, QDialog, QLineEdit
 
 from napari_s2sst.engine.export_choice import ExportChoice, ExportItem
@@ -12,14 +12,6 @@ from napari_s2sst.plugin.export_dialog import KINDS, ExportDialog
 
 LTF = ExportItem("LTF · fast · 0:34", ("LTF",), 90_000, 40_000, has_regions=True)
 AGAIN = replace(LTF, name="LTF · instant", has_regions=False, has_script=False)
-
-
-@pytest.fixture(autouse=True)
-def own_settings(tmp_path):
-    """Not those of whoever runs the tests."""
-    for kind in (QSettings.Format.NativeFormat, QSettings.Format.IniFormat):
-        QSettings.setPath(kind, QSettings.Scope.UserScope, str(tmp_path / "settings"))
-    QSettings("napari-s2sst", "napari-s2sst").clear()
 
 
 @pytest.fixture

@@ -306,11 +306,8 @@ def test_a_slide_that_went_away_between_offer_and_click_is_said(dock, qtbot, cub
     assert not dock.resume_banner.resume_button.isVisible()
 
 
-def test_a_slide_whose_bin_size_only_its_user_knew_is_opened_with_it_and_asks_nothing(dock, qtbot, cube, tmp_path):
-    silent = tmp_path / "silent.npz"
-    with np.load(cube) as arrays:
-        np.savez(silent, counts=arrays["counts"], genes=arrays["genes"])
-    left_behind(silent, size_um=10.0)
+def test_a_slide_whose_bin_size_only_its_user_knew_is_opened_with_it_and_asks_nothing(dock, qtbot, cube_without_bin):
+    left_behind(cube_without_bin, size_um=10.0)
     offer(dock, qtbot)
     resume(dock, qtbot)
     assert dock.opening.dialog is None

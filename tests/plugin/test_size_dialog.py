@@ -41,14 +41,6 @@ def silent_slide(sample_slide, tmp_path):
 
 
 @pytest.fixture
-def cube_without_bin(cube, tmp_path):
-    path = tmp_path / "silent.npz"
-    with np.load(cube) as arrays:
-        np.savez(path, counts=arrays["counts"], genes=arrays["genes"])
-    return path
-
-
-@pytest.fixture
 def spots(tmp_path):
     """Spots on a lattice; nothing tells how far apart."""
     row, column = (each.ravel() for each in np.mgrid[:24, :30])

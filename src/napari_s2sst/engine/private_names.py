@@ -47,16 +47,23 @@ def without_names(text: str) -> str:
     Files of the program, of Python and its packages stay, from the last folder on that tells which they are.
     """
     with _guard:
-        names = sorted(_names.items(), key=lambda item: len(item[0]), reverse=True)
+        names = dict(_names)
     for prefix in _own_places():
         text = text.replace(prefix, "…")
-    for hidden, instead in names:
-        for form in {hidden, hidden.replace("\\", "\\\\")}:
-            text = re.sub(rf"(?<![\w.-]){re.escape(form)}(?![\w-])", lambda _, instead=instead: instead, text)
+    text = _replaced(text, names)
     home = str(Path.home())
     if len(Path.home().parts) > 1:
         text = text.replace(home, "~").replace(home.replace("\\", "\\\\"), "~")
     return _PATH.sub("<path>", _QUOTED.sub(r"\1<path>\1", text))
+
+
+def _replaced(text: str, names: dict[str, str]) -> str:
+    """In one go, the longest first: a name never replaces a word of what stands for another (a slide called "slide")."""
+    forms = {form: instead for name, instead in names.items() for form in (name, name.replace("\\", "\\\\"))}
+    if not forms:
+        return text
+    any_form = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
+    return re.sub(rf"(?<![\w.-])(?:{any_form})(?![\w-])", lambda found: forms[found[0]], text)
 
 
 def _remember(text: str, instead: str) -> None:
