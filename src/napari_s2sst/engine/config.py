@@ -138,9 +138,7 @@ class ImputationConfig(_Part):
     map_share: Fraction = 1.0
     """Where a distribution is predicted, this share of the map is the network's first output, the rest its median. The median
     has the lower absolute error, the first output the higher correlation and structural similarity."""
-    classical: tuple[Literal["bilinear", "inverse distance", "Gaussian", "kriging", "thin plate"], ...] = (
-        "kriging", "Gaussian", "thin plate",
-    )  # fmt: skip
+    classical: tuple[Literal["bilinear", "inverse distance", "Gaussian", "kriging", "thin plate"], ...] = ("kriging",)
     """Classical estimates whose mean a share of the map is."""
     classical_share: Fraction = 0.0
     """That share. The network knows what maps look like, kriging how far this gene's bins tell each other."""

@@ -153,8 +153,8 @@ def impute_at_once(request: Request) -> Result:
     if is_known(job.sparse, request.images):
         job = replace(job, sparse=tuple(with_image(job.sparse, request.images)))
     start = load_model(shipped_model(config.sampling.stride))
-    # The map that is judged, some seconds later, has all symmetries and every classical method.
-    first = config.imputation.model_copy(update={"symmetries": 1, "classical": ("kriging", "Gaussian")})
+    # The map that is judged, some seconds later, has all symmetries.
+    first = config.imputation.model_copy(update={"symmetries": 1})
     imputed = impute_with(
         _network(start), job.sparse[0], first, kind=config.grid.normalisation,
         precision=config.training.precision,
