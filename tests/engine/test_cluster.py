@@ -19,7 +19,7 @@ from napari_s2sst.engine.errors import ConfigError, TrainingError
 from napari_s2sst.engine.events import Finished, Previewed, Recovered, Started, Stepped
 from napari_s2sst.engine.remote_training import Hold, Waiting
 from napari_s2sst.engine.work_plan import plan, prepare_part
-from napari_s2sst.engine.workers import ClusterError, Tls
+from napari_s2sst.engine.workers import ARENAS, ClusterError, Tls, local_cluster
 
 TINY = RunConfig.preset(
     "fast", steps=30, device="cpu", blocks=1, channels=8, growth=4, cascades=1, start_from="random", batch=3, image_batch=2,
@@ -60,6 +60,17 @@ def same(one, other) -> bool:
     return one.weights.keys() == other.weights.keys() and all(
         torch.equal(weight, other.weights[name]) for name, weight in one.weights.items()
     )
+
+
+@pytest.mark.parametrize("asked", [None, "7"])
+def test_a_worker_keeps_its_memory_in_few_pools_unless_the_user_wants_others(monkeypatch, asked):
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    if asked:
+        monkeypatch.setenv("MALLOC_ARENA_MAX", asked)
+    cluster, client = local_cluster(1)
+    with cluster, client:
+        assert set(client.run(os.getenv, "MALLOC_ARENA_MAX").values()) == {asked or ARENAS}
+    assert os.environ.get("MALLOC_ARENA_MAX") == asked
 
 
 def test_a_training_whose_worker_is_killed_ends_with_the_weights_of_an_undisturbed_one(crew, sparse):

@@ -23,6 +23,10 @@ CORES_PER_WORKER = 4
 MEMORY_PER_WORKER = 1.5e9
 """Bytes, generously; `benchmarks/scaling.py` measures it."""
 
+ARENAS = "2"
+"""glibc's pools of memory in a worker. Each keeps up to 64 MB of what was freed, and of a training's many short-lived threads most
+would get one of their own; fewer than the two that compute would make those wait for each other."""
+
 
 _ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})")
 
@@ -116,9 +120,11 @@ def local_cluster(workers: int) -> tuple[Any, Any]:
     threads = str(max(1, CORES // workers))
     fixed = {
         # Read at a process's very beginning; a user's own choice stays.
-        "distributed.nanny.pre-spawn-environ": dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads),
+        "distributed.nanny.pre-spawn-environ": {
+            "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "MALLOC_ARENA_MAX": ARENAS,
+        },
         "distributed.worker.profile.enabled": False,  # it looks at the stack a hundred times a second, for a dashboard
-    }
+    }  # fmt: skip
     before = dict(os.environ)
     try:
         with dask.config.set(fixed):
