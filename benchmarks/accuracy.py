@@ -128,13 +128,14 @@ def spread_genes(ranked: list[str], count: int) -> list[str]:
 
 
 def merged(old: list[dict], new: list[dict]) -> list[dict]:
-    """New rows in the place of old ones of the same map, gene, method and seed."""
+    """New rows instead of old ones of the same map, gene, method and seed; map after map."""
 
     def key(row: dict) -> tuple:
         return tuple(str(row[name]) for name in ("map", "stride", "gene", "method", "seed"))
 
-    names = {key(row) for row in new}
-    return [row for row in old if key(row) not in names] + new
+    names, order = {key(row) for row in new}, [source.name for source in SOURCES]
+    table = [row for row in old if key(row) not in names] + new
+    return sorted(table, key=lambda row: order.index(row["map"]) if row["map"] in order else len(order))
 
 
 if __name__ == "__main__":

@@ -257,7 +257,7 @@ def mark(method: str, index: int) -> dict[str, Any]:
         return {"marker": "D", "s": 34, "facecolors": "none", "edgecolors": "crimson"}
     if method in OURS:
         return {"marker": "D", "s": 34, "color": "crimson", "alpha": 1.0 if method == SUBJECT else 0.45}
-    return {"marker": "o", "s": 24, "color": f"C{index % 10}", "alpha": 0.8}
+    return {"marker": "o" if index < 10 else "^", "s": 24, "color": f"C{index % 10}", "alpha": 0.8}
 
 
 if __name__ == "__main__":
