@@ -8,8 +8,8 @@ after caches have filled; its standard error says what the noise allows to be to
 
 glibc gives threads arenas of their own, each of which keeps up to 64 MB of what was freed, so what the process holds wanders by
 more than 100 MB with which thread happened to do what. On Linux this runs with one arena (MALLOC_ARENA_MAX=1) unless that
-variable says otherwise. Even then memory goes up and down in steps, as pyarrow's allocator keeps what it freed for a while;
-"in use" is what malloc was asked for and not given back, where glibc tells: there a leak shows, of whatever size.
+variable says otherwise. Even then memory goes up and down in steps, as memory that is not malloc's stays for a while (pyarrow's,
+it seems); "in use" is what malloc was asked for and not given back, where glibc tells: there a leak shows, of whatever size.
 """
 
 from __future__ import annotations

@@ -15,11 +15,12 @@ from napari_s2sst import Command, GeneMap, RunConfig, SlideJob, fit, run_jobs, s
 from napari_s2sst.engine.batch import land, order_for
 from napari_s2sst.engine.batch_events import PartFailed, PartStarted
 from napari_s2sst.engine.cluster import ATTEMPTS, Crew
+from napari_s2sst.engine.device import CORES
 from napari_s2sst.engine.errors import ConfigError, TrainingError
 from napari_s2sst.engine.events import Finished, Previewed, Recovered, Started, Stepped
 from napari_s2sst.engine.remote_training import Hold, Waiting
 from napari_s2sst.engine.work_plan import plan, prepare_part
-from napari_s2sst.engine.workers import ARENAS, ClusterError, Tls, local_cluster
+from napari_s2sst.engine.workers import LEAST_ARENAS, ClusterError, Tls, local_cluster
 
 TINY = RunConfig.preset(
     "fast", steps=30, device="cpu", blocks=1, channels=8, growth=4, cascades=1, start_from="random", batch=3, image_batch=2,
@@ -63,13 +64,13 @@ def same(one, other) -> bool:
 
 
 @pytest.mark.parametrize("asked", [None, "7"])
-def test_a_worker_keeps_its_memory_in_few_pools_unless_the_user_wants_others(monkeypatch, asked):
+def test_a_worker_has_a_pool_of_memory_for_each_computing_thread_unless_the_user_wants_others(monkeypatch, asked):
     monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
     if asked:
         monkeypatch.setenv("MALLOC_ARENA_MAX", asked)
     cluster, client = local_cluster(1)
     with cluster, client:
-        assert set(client.run(os.getenv, "MALLOC_ARENA_MAX").values()) == {asked or ARENAS}
+        assert set(client.run(os.getenv, "MALLOC_ARENA_MAX").values()) == {asked or str(max(LEAST_ARENAS, CORES))}
     assert os.environ.get("MALLOC_ARENA_MAX") == asked
 
 

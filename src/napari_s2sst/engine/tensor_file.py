@@ -35,7 +35,7 @@ def _all_of_one_file(path: Path, wanted: str, with_tensors: bool) -> Content:
     """safetensors opens a path twice, for the header and for the data: of a file that was replaced in between it would
     take the one from the old and the other from the new, so such a reading is thrown away.
     """
-    for _ in range(TRIES - 1):
+    for _ in range(TRIES):
         before = _which(path)
         try:
             content = _read(path, wanted, with_tensors)
@@ -45,7 +45,7 @@ def _all_of_one_file(path: Path, wanted: str, with_tensors: bool) -> Content:
             continue
         if _which(path) == before:
             return content
-    return _read(path, wanted, with_tensors)
+    raise OSError("another process replaces it all the time")
 
 
 def _read(path: Path, wanted: str, with_tensors: bool) -> Content:

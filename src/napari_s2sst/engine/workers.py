@@ -23,9 +23,10 @@ CORES_PER_WORKER = 4
 MEMORY_PER_WORKER = 1.5e9
 """Bytes, generously; `benchmarks/scaling.py` measures it."""
 
-ARENAS = "2"
-"""glibc's pools of memory in a worker. Each keeps up to 64 MB of what was freed, and of a training's many short-lived threads most
-would get one of their own; fewer than the two that compute would make those wait for each other."""
+LEAST_ARENAS = 2
+"""glibc's pools of memory in a worker are as many as the threads that compute, which would wait for each other with fewer, but at
+least this many. Left alone there are eight for each core: a training's many short-lived threads get one each, and what they
+freed stays in it."""
 
 
 _ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})")
@@ -117,11 +118,12 @@ def local_cluster(workers: int) -> tuple[Any, Any]:
 
     from .device import CORES
 
-    threads = str(max(1, CORES // workers))
+    threads = max(1, CORES // workers)
     fixed = {
         # Read at a process's very beginning; a user's own choice stays.
         "distributed.nanny.pre-spawn-environ": {
-            "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "MALLOC_ARENA_MAX": ARENAS,
+            "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads),
+            "MALLOC_ARENA_MAX": str(max(LEAST_ARENAS, threads)),
         },
         "distributed.worker.profile.enabled": False,  # it looks at the stack a hundred times a second, for a dashboard
     }  # fmt: skip
