@@ -3,7 +3,13 @@ import pytest
 from scipy.interpolate import RBFInterpolator
 
 from napari_s2sst import GeneMap, sample
-from napari_s2sst.engine.kriging import covariance_of, expected_error, fit_variogram, kriging
+from napari_s2sst.engine.kriging import (
+    covariance_of,
+    expected_error,
+    experimental_variogram,
+    fit_variogram,
+    kriging,
+)
 from napari_s2sst.engine.measured_bins import problem_of
 from napari_s2sst.engine.neighbourhoods import Neighbourhoods, distances, solve
 from napari_s2sst.engine.thin_plate import NEIGHBOURS, SMOOTHINGS, spline
@@ -106,3 +112,24 @@ def test_a_pattern_worked_out_for_a_ragged_border_is_that_of_the_inside():
         group = next(group for group in regular._groups if row in group.rows)
         mine = set(group.neighbours[list(group.rows).index(row)])
         assert mine == set(single.neighbours[row][single.used[single.pattern[row]]])
+
+
+def test_the_measured_variogram_takes_every_pair_of_measured_bins_once():
+    rng = np.random.default_rng(4)
+    tissue = rng.random((34, 26)) > 0.2
+    problem = of(rng.poisson(2, tissue.shape), tissue)
+    lag, half, pairs = experimental_variogram(problem)
+    at, known = problem.known_at / 2, problem.known
+    one, other = np.triu_indices(len(known), 1)
+    apart = at[one] - at[other]
+    for (down, right), distance in {(0, 1): 1.0, (3, -2): np.hypot(3, 2), (10, 0): 10.0}.items():
+        these = (apart == (down, right)).all(1) | (apart == (-down, -right)).all(1)
+        found = np.isclose(lag, distance) & (pairs == these.sum())
+        assert np.isclose(half[found], ((known[one] - known[other])[these] ** 2).mean() / 2).any()
+    assert pairs.sum() == (np.hypot(*apart.T) <= 10).sum()
+
+
+def test_a_map_without_differences_has_nothing_but_the_same_value():
+    problem = of(np.full((40, 40), 0.7))
+    assert not experimental_variogram(problem)[1].any()
+    assert kriging(problem) == pytest.approx(0.7)

@@ -62,7 +62,7 @@ def assert_repeats(folder: Path, result, slide: Path, tmp_path: Path) -> dict:
 def test_a_run_with_advanced_settings_and_regions_repeats_bit_for_bit(sample_slide, tmp_path):
     config = RunConfig.preset(
         "fast", **SHORT, seed=11, bin_um=31.0, min_qv=25.0, stride=3, phase=(1, 2), learning_rate=3e-4, average=0.5,
-        betas=(0.8, 0.95), hidden_share=0.3, classical=("bilinear",), classical_share=0.25, warmup_steps=2, start_from="random",
+        betas=(0.8, 0.95), hidden_share=0.3, classical=("bilinear",), classical_share=0.4, warmup_steps=2, start_from="random",
     )  # fmt: skip
     regions = [Region("left, 'quoted'", box(100, 100, 900, 1200)), Region("right", box(1000, 200, 1500, 1100))]
     job = prepare(open_xenium(sample_slide), ["ERBB2", "EPCAM"], config, regions)

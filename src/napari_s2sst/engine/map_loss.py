@@ -15,7 +15,7 @@ from torch import Tensor
 from .difficulty import Difficulty
 from .patches import VALUE_SCALE
 
-SQUARED, ABSOLUTE, UNCORRELATED, UNLIKE = 0.3, 1.0, 6.0, 0.8
+SQUARED, ABSOLUTE, UNCORRELATED, UNLIKE = 0.3, 1.0, 9.0, 0.8
 """Weights of the parts. A hundredth of the absolute error is worth about as much as 0.001 of the correlation and 0.005 of the
 structural similarity, which is how far methods lie apart in them."""
 

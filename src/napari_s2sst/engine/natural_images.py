@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import skimage.data
 from scipy import ndimage
-from scipy.spatial import cKDTree
 from skimage import color, io
 
 from .errors import ConfigError
+from .simulated_cells import expressing_cells, uneven_cells
 
 BUNDLED = (
     "astronaut.png", "brick.png", "camera.png", "cell.png", "chelsea.png", "clock_motion.png", "coffee.png", "coins.png",
@@ -25,6 +25,13 @@ BUNDLED = (
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
 MIN_SIDE_PX = 96
+PICTURES = 0.4
+"""Share of simulated maps whose rate is a picture; that of the others is a random field."""
+
+EXPRESSING, UNEVEN = 0.6, 0.3
+"""Shares of simulated maps in which some cells have the gene, and in which all have it, some more; the rest is without noise but
+that of counting."""
+
 MAX_COUNT = 30_000.0
 """Far above any bin of a real slide; keeps a simulated one from overflowing."""
 
@@ -77,7 +84,7 @@ class NaturalImages:
     def counts(self, side: int) -> np.ndarray:
         """Simulated counts: a picture or a random field as the rate of an overdispersed Poisson process."""
         rng = self._rng
-        rate = self._scaled(side) if rng.random() < 0.6 else self._random_field(side)
+        rate = self._scaled(side) if rng.random() < PICTURES else self._random_field(side)
         if rng.random() < 0.5:
             rate = 1 - rate
         rate = rate ** np.exp(rng.uniform(np.log(0.7), np.log(4.0)))
@@ -87,37 +94,12 @@ class NaturalImages:
             rate = rate * self._random_field(side) ** rng.uniform(0.5, 3)
         depth = np.exp(rng.uniform(np.log(0.05), np.log(500.0)))
         rate = depth * (rate + rng.choice([0.0, rng.uniform(0, 0.1)]))
-        if rng.random() < 0.85:
-            rate = rate * self._cells(rate.shape)
-        return rng.poisson(np.clip(rate, 0, MAX_COUNT)).astype(np.float32)
-
-    def _cells(self, shape: tuple[int, int]) -> np.ndarray:
-        """Factors about 1: cells differ more than chance alone would make them, and a cell may lie in several bins."""
-        rng = self._rng
-        evenness = np.exp(rng.uniform(np.log(0.06), np.log(15.0)))  # 1 / variance
         kind = rng.random()
-        if kind < 0.15:
-            return self._mosaic(shape, evenness)
-        # A cell straddles bins even where it is smaller than one: of what differs from cell to cell, next bins share a fifth
-        # to a half, and those after next hardly any. No lattice can tell, for it has no next bins; it must be learnt here.
-        width = rng.uniform(0.45, 0.68) if kind < 0.75 else np.exp(rng.uniform(np.log(0.6), np.log(2.2)))  # in bins
-        width = width if kind < 0.95 else 0.0
-        if not width:
-            return rng.gamma(evenness, 1 / evenness, shape)
-        spike = np.zeros((17, 17))
-        spike[8, 8] = 1
-        kept = (ndimage.gaussian_filter(spike, width) ** 2).sum()  # of the variance, after smoothing
-        evenness = max(evenness * kept, 0.02)
-        return ndimage.gaussian_filter(rng.gamma(evenness, 1 / evenness, shape), width, mode="reflect")
-
-    def _mosaic(self, shape: tuple[int, int], evenness: float) -> np.ndarray:
-        """Cells side by side, several bins each, every one with its own factor: bins far smaller than a cell."""
-        rng = self._rng
-        across = np.exp(rng.uniform(np.log(1.5), np.log(8.0)))  # bins to a cell
-        cells = max(2, round(shape[0] * shape[1] / across**2))
-        bins = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
-        nearest = cKDTree(rng.uniform(-0.5, np.array(shape) - 0.5, (cells, 2))).query(bins)[1]
-        return ndimage.gaussian_filter(rng.gamma(evenness, 1 / evenness, cells)[nearest], rng.uniform(0.2, 0.7))
+        if kind < EXPRESSING:
+            rate = expressing_cells(rate, rng)
+        elif kind < EXPRESSING + UNEVEN:
+            rate = rate * uneven_cells(rate.shape, rng)
+        return rng.poisson(np.clip(rate, 0, MAX_COUNT)).astype(np.float32)
 
     def _scaled(self, side: int) -> np.ndarray:
         """A crop at four times its size to an eighth of it, stretched to [0, 1]."""
