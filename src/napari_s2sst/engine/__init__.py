@@ -46,7 +46,7 @@ sample_tables   its tables
 sample_slide    write the embedded sample slide
 sampling        dense -> sparse -> sparser
 lattice_facts   what a lattice measures, and whether that is enough
-simulated_cells a rate -> what cells make of it: expected transcripts of each bin
+simulated_cells  a rate -> what cells make of it: expected transcripts of each bin
 natural_images  pictures, and patches of them that look like counts
 patches         random crops of sparse maps, turned and flipped
 blocks          the parts of the network
