@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_s2sst import GeneMap, RunConfig, sample
+from napari_s2sst import GeneMap, RunConfig, fit, sample
 from napari_s2sst.engine.device import CORES
 from napari_s2sst.engine.network import CDCIN
 from napari_s2sst.engine.objective import Objective
@@ -63,3 +63,19 @@ def test_the_threads_of_the_caller_are_as_before():
     with one_thread():
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def test_weights_do_not_depend_on_how_many_threads_the_caller_has():
+    """It has fewer after a run: torch gives new threads what was set last. On a map large enough to be added up by several."""
+    y, x = np.mgrid[:901, :703]
+    counts = np.random.default_rng(0).poisson(3 + 2 * np.sin(y / 60) * np.cos(x / 50))
+    sparse, before = sample(GeneMap(counts)), torch.get_num_threads()
+    config = RunConfig.preset("fast", steps=2, batch=2, image_batch=1, classical_share=0.0, device="cpu")
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(fit([sparse], config).weights)
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])

@@ -25,7 +25,7 @@ from .errors import ConfigError
 from .maps import GeneMap, NormalisationKind, SparseMap
 from .network import CDCIN
 from .patches import VALUE_SCALE
-from .shards import Shards
+from .shards import Shards, one_thread
 from .trained import Calibration, Trained
 
 MARGIN_LATTICE = 4
@@ -145,7 +145,8 @@ def predict(
 ) -> np.ndarray:
     """(symmetries, outputs, rows, columns) of the full grid in the normalised space, nothing put back; 0 far from tissue."""
     values, measured = sparse.normalised(kind) / VALUE_SCALE, sparse.seen.astype(np.float32)
-    unit = difficulty(*(torch.from_numpy(part)[None, None] for part in (values, measured))).unit.item()
+    with one_thread():
+        unit = difficulty(*(torch.from_numpy(part)[None, None] for part in (values, measured))).unit.item()
     side = max(network.config.window, config.tile_bins // network.stride)
     found = np.zeros((config.symmetries, network.outputs, *sparse.shape), np.float32)
 

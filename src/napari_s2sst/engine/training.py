@@ -75,9 +75,10 @@ def train(
         check_output_folder(path.parent)
     short = ""
     try:
-        run = TrainingRun(maps, config, preview_every_s=preview_every_s, start=start, keeping=keeping)
-        with one_thread(), run.shards:
-            return (yield from run.events())
+        with one_thread():  # from the beginning: how many threads the caller has depends on what ran before
+            run = TrainingRun(maps, config, preview_every_s=preview_every_s, start=start, keeping=keeping)
+            with run.shards:
+                return (yield from run.events())
     except RuntimeError as error:  # a napari worker would swallow it
         if not is_shortage(error):
             kept = "" if path is None or not path.is_file() else f" Resume from {path}, if need be on another device."
