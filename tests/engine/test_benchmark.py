@@ -9,6 +9,7 @@ from napari_s2sst import RunConfig, open_count_cube
 from napari_s2sst.engine.baselines import METHODS
 from napari_s2sst.engine.benchmark import (
     CLASSICAL,
+    MEDIAN,
     NETWORKS,
     OURS,
     PANEL_METHODS,
@@ -41,7 +42,7 @@ def test_all_means_every_method_and_the_limit():
     assert choose_methods("classical") == CLASSICAL
     assert choose_methods("panel") == PANEL_METHODS
     assert choose_methods("networks") == NETWORKS
-    assert set(OURS) - {WITHOUT_IMAGE} < set(PRESETS)
+    assert set(OURS) - {WITHOUT_IMAGE, MEDIAN} < set(PRESETS)
 
 
 def test_names_are_taken_in_any_order_and_case_and_run_in_a_fixed_one():

@@ -22,6 +22,7 @@ from napari_s2sst.engine.baselines import METHODS
 from napari_s2sst.engine.errors import ExportError
 from napari_s2sst.engine.export import (
     check_output_folder,
+    file_stems,
     safe_name,
     write_figure,
     write_h5ad,
@@ -329,6 +330,14 @@ def test_ordinary_gene_names_are_kept_and_odd_ones_stay_apart():
     ]
     odd = ["A/B", "A_B", "A\\B", "A:B", "../A", "", "con", "A" * 300, "A" * 301]
     assert len({safe_name(gene) for gene in odd}) == len(odd)
+
+
+def test_genes_that_differ_only_in_case_have_files_that_do_not():
+    stems = file_stems(["GAD1", "Gad1", "ERBB2"])
+    assert stems["ERBB2"] == "ERBB2"
+    assert len({stem.casefold() for stem in stems.values()}) == 3
+    assert stems["GAD1"].startswith("GAD1-")
+    assert file_stems(["Gad1"]) == {"Gad1": "Gad1"}
 
 
 def test_odd_names_reach_the_file_s_contents_unchanged(tmp_path, sparse, imputed):

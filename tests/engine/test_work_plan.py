@@ -77,6 +77,14 @@ def test_a_gene_more_is_one_part_more(finished):
     assert (found.genes_done, found.again) == (2, ())
 
 
+def test_genes_that_differ_only_in_case_have_folders_that_do_not(tmp_path):
+    cube = tmp_path / "two_species.npz"
+    counts = np.random.default_rng(0).poisson(3.0, (2, 20, 20)).astype(np.float32)
+    np.savez(cube, counts=counts, genes=np.array(["GAD1", "Gad1"]), bin_um=10.0)
+    found = plan([SlideJob(cube, tmp_path / "out", config=TINY, genes_per_task=1)])
+    assert len({part.folder.name.casefold() for part in found.parts}) == 2
+
+
 def test_other_settings_are_done_again_and_said(finished):
     found = plan([replace(finished[0], config=TINY.changed(learning_rate=0.01))])
     assert len(found.parts) == 2

@@ -123,9 +123,9 @@ work_plan       jobs -> their parts, and which of them are missing
 batch_events    what a batch tells while it runs
 parcel          values <-> bytes that travel between processes
 task            one part of a batch in one process
+workers         processes of this computer, or a Dask cluster that is there
 cluster_task    the same on a worker of a Dask cluster
 worker_start    what a worker of this computer does first
-workers         processes of this computer, or a Dask cluster that is there
 cluster         a Dask cluster -> a crew that does errands
 remote_training  one training on a cluster, as the same events
 batch           jobs -> their missing results, by many workers

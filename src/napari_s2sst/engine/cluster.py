@@ -15,7 +15,7 @@ from typing import Any
 
 from .errors import ConfigError
 from .parcel import pack, unpack
-from .workers import ClusterError, Tls, connected, has_dask, local_cluster, usual_workers
+from .workers import ClusterError, Tls, connected, has_dask, local_cluster, own_version, usual_workers
 
 ATTEMPTS = 3
 """Of an errand. A worker that dies takes what it did with it; one that dies three times over it was killed by it."""
@@ -35,6 +35,8 @@ class Errand:
     shared_folder: Path | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     attempts: int = 0
+    greeted: bool = False
+    """Whether this attempt told that it begins; one that fails before that counts, too."""
     worker: str = ""
     process: int = 0
     checkpoint: bytes | None = None
@@ -101,7 +103,7 @@ class Crew:
 
     def send(self, order: dict[str, Any]) -> Errand:
         """Order something; ``order`` as ``cluster_task`` reads it."""
-        errand = Errand(pack({**order, "token": self.token}))
+        errand = Errand(pack({**order, "token": self.token, "version": own_version()}))
         self._errands[errand.id] = errand
         self._submit(errand)
         return errand
@@ -175,6 +177,7 @@ class Crew:
     def _submit(self, errand: Errand) -> None:
         from .cluster_task import run_errand
 
+        errand.greeted = False
         errand.future = self._client.submit(run_errand, errand.parcel, self._up, errand.id, pure=False, retries=0)
 
     def _take(self, errand: Errand, message: dict[str, Any]) -> list[News]:
@@ -198,7 +201,7 @@ class Crew:
             errand.why = f"its worker ({errand.worker}, process {errand.process}) died"
             found.append(News(errand, "failed", errand.why))
         self._hang_up(errand)
-        errand.attempts += 1
+        errand.attempts, errand.greeted = errand.attempts + 1, True
         errand.attempt, errand.worker, errand.process = message["attempt"], message["worker"], message["process"]
         errand.down = Queue(f"{self._up}-{errand.attempt}", client=self._client)
         if errand.attempts > ATTEMPTS:
@@ -222,7 +225,7 @@ class Crew:
             self._forget(errand)
             return [News(errand, "abandoned" if why else "done", answer)]
         errand.why = why
-        errand.attempts = max(1, errand.attempts)
+        errand.attempts += not errand.greeted
         if errand.attempts >= ATTEMPTS:
             return self._give_up(errand)
         self._submit(errand)

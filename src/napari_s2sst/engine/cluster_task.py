@@ -29,6 +29,7 @@ from .events import Command, Stepped
 from .parcel import pack, trained_bytes, trained_from, unpack
 from .task import Abandoned, finish, sentence, this_process, train_resuming, work
 from .training_state import CHECKPOINT_NAME
+from .workers import own_version
 
 PUT_S = 5.0
 """A message waits so long for room in the queue, before it is looked whether anybody still wants it."""
@@ -100,6 +101,11 @@ def run_errand(parcel: bytes, up: str, errand: str) -> bytes:
 
 def _errand(line: _Line, order: Mapping[str, Any]) -> dict[str, Any]:
     began = time.time()
+    if order["version"] != own_version():
+        raise ConfigError(
+            f"{this_process()} has napari-s2sst {own_version()}, and the program that sends it work {order['version']}. Install "
+            "one version on both."
+        )
     folder = None if order.get("folder") is None else Path(order["folder"])
     shared = folder is not None and _sees(folder, order["token"])
     line.tell("hello", worker=line.address, process=os.getpid(), shared=shared)

@@ -17,10 +17,11 @@ from .export_values import channels, grid_of, plain
 from .figure import write_figure
 from .maps import GeneMap, SparseMap
 from .ome_tiff import Channels, write_channels
-from .writing import check_output_folder, safe_name, written_whole
+from .writing import check_output_folder, file_stems, safe_name, written_whole
 
 __all__ = [
     "check_output_folder",
+    "file_stems",
     "safe_name",
     "write_figure",
     "write_h5ad",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .writing import safe_name
+from .writing import file_stems, safe_name
 
 FigureFormat = Literal["png", "pdf", "svg"]
 
@@ -77,8 +77,9 @@ def suffixes(genes_of_results: Sequence[Sequence[str]]) -> list[Suffixes]:
     seen: dict[str, int] = {}
     found = []
     for number, genes in enumerate(genes_of_results, start=1):
-        times = max(seen.get(gene, 0) for gene in genes) + 1
-        seen |= dict.fromkeys(genes, times)
+        folded = [gene.casefold() for gene in genes]  # some systems take GAD1 and Gad1 for one file
+        times = max(seen.get(gene, 0) for gene in folded) + 1
+        seen |= dict.fromkeys(folded, times)
         own = "" if times == 1 else f"-run{times}"
         name = f"-{safe_name(genes[0])}{own}" if len(genes) == 1 else f"-{number}-{len(genes)}-genes"
         found.append(Suffixes(name, own))
@@ -89,8 +90,7 @@ def file_names(item: ExportItem, choice: ExportChoice, suffix: Suffixes | None =
     """Names of all files that are written of a result; `run.json` always is."""
     shared, own = (suffix or Suffixes()).shared, (suffix or Suffixes()).gene
     wanted = [(choice.h5ad, f"imputed{shared}.h5ad"), (choice.csv, f"bins{shared}.csv")]
-    for gene in item.genes:
-        stem = f"{safe_name(gene)}{own}"
+    for stem in (f"{name}{own}" for name in file_stems(item.genes).values()):
         wanted += [
             (choice.ome_tiff, f"{stem}.ome.tif"),
             (choice.figure, f"{stem}.{choice.figure_format}"),

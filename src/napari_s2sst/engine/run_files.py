@@ -64,8 +64,9 @@ def write_result(
         export.write_h5ad(place(f"imputed{suffix.shared}.h5ad"), **maps, truth=job.truth, run=run)
     if choice.csv:
         write_bins_csv(place(f"bins{suffix.shared}.csv"), **maps, truth=job.truth)
+    stems = export.file_stems(sparse.gene for sparse in job.sparse)
     for sparse, imputed, truth in zip(job.sparse, result.imputed, job.truth, strict=True):
-        stem, scores = f"{export.safe_name(sparse.gene)}{suffix.gene}", result.scores.get(sparse.gene)
+        stem, scores = f"{stems[sparse.gene]}{suffix.gene}", result.scores.get(sparse.gene)
         gene_maps = dict(sparse=sparse, imputed=imputed, truth=truth)
         if choice.ome_tiff:
             export.write_ome_tiff(place(f"{stem}.ome.tif"), **gene_maps, run=run)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import BundleError, ConfigError, S2SSTError
 from .jobs import SlideJob
 from .provenance import versions
-from .writing import safe_name, written_whole
+from .writing import file_stems, safe_name, written_whole
 
 if TYPE_CHECKING:
     from .run import Job, Slide
@@ -173,17 +173,17 @@ def _missing(job: SlideJob) -> tuple[list[Part], int]:
             others |= dict.fromkeys(record["genes"], _difference(record["settings"], settings))
     missing = [gene for gene in genes if gene not in done]
     size = len(missing) if job.genes_per_task is None else job.genes_per_task
-    parts = []
+    parts, stems = [], file_stems(genes)
     for begin in range(0, len(missing), max(1, size)):
         own = tuple(missing[begin : begin + size])
         why = next((others[gene] for gene in own if gene in others), "")
-        parts.append(Part(job, own, job.out / _folder_name(own), settings, why))
+        parts.append(Part(job, own, job.out / _folder_name(own, stems), settings, why))
     return parts, len(genes) - len(missing)
 
 
-def _folder_name(genes: Sequence[str]) -> str:
+def _folder_name(genes: Sequence[str], stems: Mapping[str, str]) -> str:
     if len(genes) == 1:
-        return safe_name(genes[0])
+        return stems[genes[0]]
     return f"{safe_name(genes[0])}-and-{len(genes) - 1}-more-{_hash(list(genes))[:6]}"
 
 

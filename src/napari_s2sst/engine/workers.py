@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError, S2SSTError
+from .provenance import versions
 
 CONNECT_S = 10.0
 """Until a scheduler answers."""
@@ -160,11 +162,40 @@ def connected(address: str, tls: Tls | None) -> Any:
     return client
 
 
-def count_workers(place: ClusterPlace) -> int:
-    """Connect, and see how many workers a cluster has. Raises :class:`ClusterError`, :class:`ConfigError`."""
+@dataclass(frozen=True)
+class ClusterFacts:
+    """What was seen of a cluster."""
+
+    workers: int
+    versions: tuple[str, ...] = ()
+    """Of this program, on workers that have another one than this computer has; "none" where it is not installed."""
+
+    def sentence(self) -> str:
+        """As a user reads it."""
+        count = {0: "has no worker yet", 1: "has 1 worker"}.get(self.workers, f"has {self.workers:,} workers")
+        if not self.versions:
+            return f"It answers, and {count}."
+        there = ", ".join(dict.fromkeys(self.versions))
+        return (
+            f"It answers, and {count}, but {len(self.versions)} can't train for this program: napari-s2sst {own_version()} is "
+            f"here and {there} there. Install one version on all."
+        )
+
+
+def own_version() -> str:
+    """Of this program."""
+    return versions()["napari-s2sst"]
+
+
+def look_at(place: ClusterPlace) -> ClusterFacts:
+    """Connect, and see which workers a cluster has. Raises :class:`ClusterError`, :class:`ConfigError`."""
     client = connected(place.address, place.tls)
     try:
-        return len(client.scheduler_info(n_workers=-1)["workers"])
+        count = len(client.scheduler_info(n_workers=-1)["workers"])
+        # A function of Python's own: the workers may not have this program at all.
+        told = client.run(version, "napari-s2sst", on_error="return") if count else {}
+        found = ["none" if isinstance(each, Exception) else each for each in told.values()]
+        return ClusterFacts(count, tuple(sorted(each for each in found if each != own_version())))
     except Exception as error:
         raise ClusterError(f"The scheduler at {place.address} does not answer ({type(error).__name__}).") from error
     finally:

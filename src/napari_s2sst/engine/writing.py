@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -37,12 +38,27 @@ def check_output_folder(path: str | Path) -> Path:
 def safe_name(gene: str) -> str:
     """A gene's name as a file name that stays in its folder on every system; two genes never share one.
 
-    Letters, digits and ``. _ + -`` stay. A name that had to be changed ends in a few digits made from the whole of it.
+    Letters, digits and ``. _ + -`` stay. A name that had to be changed ends in a few digits made from the whole of it. Genes
+    that differ only in case: see :func:`file_stems`.
     """
     name = _UNSAFE.sub("_", gene)[:_LONGEST_NAME].lstrip(".").rstrip(".")
     if name == gene and name and not _RESERVED.fullmatch(name):
         return name
-    return f"{name or 'gene'}-{hashlib.sha256(gene.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
+    return f"{name or 'gene'}-{_digits_of(gene)}"
+
+
+def file_stems(genes: Iterable[str]) -> dict[str, str]:
+    """File names, without their endings, of genes whose files share a folder, by :func:`safe_name`.
+
+    Some systems take GAD1 and Gad1, both in a panel of two species, for one file; there such names get their digits too.
+    """
+    names = {gene: safe_name(gene) for gene in genes}
+    shared = Counter(name.casefold() for name in names.values())
+    return {gene: f"{name}-{_digits_of(gene)}" if shared[name.casefold()] > 1 else name for gene, name in names.items()}
+
+
+def _digits_of(gene: str) -> str:
+    return hashlib.sha256(gene.encode("utf-8", "surrogatepass")).hexdigest()[:6]
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..engine.workers import ClusterPlace, Tls, count_workers
+from ..engine.workers import ClusterFacts, ClusterPlace, Tls, look_at
 from .background import Background
 
 WIDTH_PX = 480
@@ -75,7 +75,9 @@ class ClusterDialog(QDialog):
             QPushButton("OK"),
             QPushButton("Cancel"),
         )
-        self.test_button.setToolTip("Connect to the scheduler now and count its workers")
+        self.test_button.setToolTip(
+            "Connect to the scheduler now, count its workers and compare their version of this program"
+        )
         self.ok_button.setToolTip("Train on this cluster from now on")
         self.cancel_button.setToolTip("Leave all as it is (Esc)")
         self.test_button.clicked.connect(self._try)
@@ -151,11 +153,10 @@ class ClusterDialog(QDialog):
         self.test_button.setEnabled(False)
         self._tell(f"Connecting to {place.name} ...")
         self.test_button.setEnabled(False)
-        self._trying.start(lambda: count_workers(place), self._tried)
+        self._trying.start(lambda: look_at(place), self._tried)
 
-    def _tried(self, count: int) -> None:
-        workers = {0: "has no worker yet", 1: "has 1 worker"}.get(count, f"has {count:,} workers")
-        self._tell(f"It answers, and {workers}.")
+    def _tried(self, facts: ClusterFacts) -> None:
+        self._tell(facts.sentence())
 
     def _tell(self, text: str) -> None:
         self.outcome_line.setText(text)

@@ -13,7 +13,7 @@ from .cluster_dialog import ClusterDialog
 HERE, CHOOSE, CHOOSE_OTHER = "This computer", "A Dask cluster...", "Another Dask cluster..."
 ABOUT = (
     "Where trainings run. A Dask cluster gets the measured bins and the settings, and sends back what it learns;\n"
-    "the device is the worker's then. All else is computed on this computer."
+    "each worker trains on its own best device. All else is computed on this computer."
 )
 NOT_INSTALLED = 'Clusters need Dask, which is not installed: pip install "napari-s2sst[cluster]"'
 

@@ -74,8 +74,8 @@ def _events(
     if request.elsewhere is not None:
         from ..engine.remote_training import train_on_cluster
 
-        place = request.elsewhere
-        return train_on_cluster(list(job.sparse), job.config, place.address, tls=place.tls, **chosen)
+        place, config = request.elsewhere, job.config.changed(device="auto")  # the chosen one is of this computer
+        return train_on_cluster(list(job.sparse), config, place.address, tls=place.tls, **chosen)
     from ..engine.training import train as train_here
 
     return train_here(list(job.sparse), job.config, resume=request.resumes, **chosen)

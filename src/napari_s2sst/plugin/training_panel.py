@@ -67,7 +67,10 @@ class TrainingPanel(QWidget):
             self.time_box.addItem(clock(seconds), float(seconds))
         self.time_box.addItem("no limit", None)
         self.device_box = QComboBox()
-        self.device_box.setToolTip("Which processor computes, and its free memory. Auto takes the best one here.")
+        self.device_box.setToolTip(
+            "Which processor computes, and its free memory. Auto takes the best one here.\n"
+            "On a cluster, each worker trains on its own best; this one computes what follows."
+        )
         self.device_box.addItem("Auto", "auto")
         self.place_box = PlaceBox()
         self.seed_box = QSpinBox()
