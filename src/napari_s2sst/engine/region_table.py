@@ -37,7 +37,8 @@ class RegionRow:
     measured_mean: float | None
     """Of the measured bins, normalised."""
     imputed_mean: float | None
-    """Of all tissue bins of the region, normalised; measured ones count with what was measured."""
+    """Of all tissue bins of the region, normalised; measured ones count with what was measured.
+    Maps of rare genes lean low: compare regions by the measured mean."""
     measured_counts: float | None
     """Mean count of the measured bins, as counted."""
     mae: float | None

@@ -22,8 +22,13 @@ COLUMNS = (
 )
 REGION_COLUMNS = (
     ("mm²", "area_mm2", "Area of the region"),
-    ("measured", "measured_mean", "Mean of the measured bins, in the normalised space"),
-    ("imputed", "imputed_mean", "Mean of all bins of the imputed map, in the normalised space"),
+    ("measured", "measured_mean", "Mean of the measured bins, in the normalised space: what to compare regions by"),
+    (
+        "imputed",
+        "imputed_mean",
+        "Mean of all bins of the imputed map, in the normalised space.\nIt leans low for rare genes: compare "
+        "regions by what was measured.",
+    ),
     ("MAE", "mae", "Mean absolute error on the region's hidden bins"),
 )
 NO_TRUTH = "No scores: in Fill in nobody measured the finer grid, so there is nothing to compare with."
