@@ -24,6 +24,14 @@ EVER = 1_000_000
 RESULTS = {"imputed.h5ad", "WAVE.ome.tif", "WAVE.png", "scores.csv", "losses.csv", "model.safetensors", "run.json"}
 
 
+@pytest.fixture(autouse=True)
+def hangups_end_programs():
+    """Also where the tests themselves run under nohup, which programs that they start would inherit."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def command(cube: Path, out: Path, steps: int, *more: str) -> list[str]:
     return [sys.executable, "-m", "napari_s2sst", "impute", "--map", str(cube), "--gene", "WAVE", "--steps", str(steps),
             "--checkpoint-every", "0.05", *SMALL, *more, "--out", str(out)]  # fmt: skip
