@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -139,7 +140,10 @@ def test_a_closed_terminal_ends_a_run_as_ctrl_c_does(cube, tmp_path):
         assert step_of(tmp_path) >= 5
     finally:
         os.close(terminal)
-    _, status = os.waitpid(child, 0)
+        impatience = threading.Timer(120, os.kill, (child, signal.SIGKILL))
+        impatience.start()
+        _, status = os.waitpid(child, 0)
+        impatience.cancel()
     assert os.waitstatus_to_exitcode(status) == 129
     assert names(tmp_path) == RESULTS | {CHECKPOINT_NAME}
     assert steps_written(tmp_path) < EVER

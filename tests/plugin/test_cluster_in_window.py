@@ -134,6 +134,15 @@ def test_a_training_from_a_model_file_has_the_weights_of_one_here_and_its_script
     assert "start_from=$here/start.safetensors" in script_of(there, cube)
 
 
+def test_a_device_that_only_this_computer_has_keeps_no_worker_from_training(crew, cube):
+    maps = tuple(open_count_cube(cube).gene_maps(["WAVE"], bin_um=10.0))
+    config = RunConfig.preset("fast", bin_um=10.0, **SMALL | {"device": "cuda:7"})
+    request = Request(maps, config, Mode.FILL_IN, cube, cluster=ClusterPlace(crew.address))
+    result = _end(run(request))
+    assert result.trained.steps == SMALL["steps"]
+    assert result.trained.config.device == "cuda:7"
+
+
 def _end(running):
     try:
         while True:

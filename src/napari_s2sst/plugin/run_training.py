@@ -59,7 +59,10 @@ def train(request: Request, job: Job) -> Generator[Told, Command | Hold | None, 
                     command = last_command(command, (yield LiveScores(event.step, scores)) or command)
                 event = training.send(command)
         except StopIteration as end:
-            return end.value
+            trained = end.value
+            if request.elsewhere is not None:  # what follows is computed here, on the device that was chosen for it
+                trained = replace(trained, config=trained.config.changed(device=job.config.device))
+            return trained
 
 
 def _events(
