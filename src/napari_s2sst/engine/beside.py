@@ -1,4 +1,4 @@
-"""What takes part in a map beside the network: the classical methods' mean, and what the morphology image tells."""
+"""What takes part in a map beside the network: the classical methods' mean, and what image and total counts tell."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from .baselines import interpolate
 from .config import ImputationConfig
 from .cropping import Part, around_tissue
-from .image_regression import image_share
 from .maps import NormalisationKind, SparseMap
+from .regression_share import regression_share
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,16 +20,17 @@ class Beside:
 
     classical: np.ndarray | None
     """(rows, columns) mean of the classical methods, of which the map takes a share."""
-    image: np.ndarray | None
-    """(rows, columns) what is added because of the morphology image."""
+    regression: np.ndarray | None
+    """(rows, columns) what is added because of the morphology image and the total counts."""
 
     def cut(self, part: Part) -> Beside:
-        return Beside(*(None if each is None else part.cut(each) for each in (self.classical, self.image)))
+        return Beside(*(None if each is None else part.cut(each) for each in (self.classical, self.regression)))
 
 
 def beside_network(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> Beside:
-    """The classical methods' estimate and what the image tells, as far as the settings ask for them."""
-    return Beside(classical_estimate(sparse, config, kind), image_share(sparse, kind) if config.image else None)
+    """The classical methods' estimate and what image and total counts tell, as far as the settings ask for them."""
+    told = regression_share(sparse, kind, image=config.image, totals=config.totals)
+    return Beside(classical_estimate(sparse, config, kind), told)
 
 
 def classical_estimate(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> np.ndarray | None:

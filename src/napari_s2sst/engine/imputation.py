@@ -116,10 +116,10 @@ def _estimate(
         lower, upper = value - half, value + half
     if beside.classical is not None:
         value = value + config.classical_share * (beside.classical - value)
-    if beside.image is not None:
+    if beside.regression is not None:
         # Where a bin may be empty it still may, however much its image promises: the lower end moves by its own share.
-        lower = lower + beside.image * np.clip(lower / np.maximum(value, 1e-6), 0, 1)
-        value, upper = value + beside.image, upper + beside.image
+        lower = lower + beside.regression * np.clip(lower / np.maximum(value, 1e-6), 0, 1)
+        value, upper = value + beside.regression, upper + beside.regression
     lower, upper = (value + stretch * part for part in (np.minimum(lower - value, 0), np.maximum(upper - value, 0)))
     if kind != "none":  # a logarithm of 1 + counts is never negative
         value, lower, upper = (np.maximum(part, 0) for part in (value, lower, upper))

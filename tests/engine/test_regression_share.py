@@ -1,15 +1,16 @@
-"""The image adds to a map what measured bins show that it tells, and nothing where they do not."""
+"""Image and total counts add to a map what measured bins show that they tell, and nothing where they do not."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_s2sst import GeneMap, RunConfig, fit, impute, open_xenium, sample
 from napari_s2sst.engine.baselines import interpolate
 from napari_s2sst.engine.checkpoint import load_model, shipped_model
-from napari_s2sst.engine.image_regression import image_share
 from napari_s2sst.engine.metrics import score
+from napari_s2sst.engine.regression_share import regression_share
 from napari_s2sst.engine.run import prepare
 from napari_s2sst.engine.sampling import hide, thin
 
@@ -31,7 +32,7 @@ def test_a_gene_that_follows_the_image_is_told_better_with_it(stride):
     sparse = replace(sample(truth, stride), image=image)
     unmeasured = truth.tissue & ~sparse.lattice_mask()
     without = interpolate(sparse, "kriging").values
-    share = image_share(sparse, "log1p")
+    share = regression_share(sparse, "log1p")
     errors = [np.abs(found - np.log1p(truth.values))[unmeasured].mean() for found in (without, without + share)]
     assert errors[1] < 0.85 * errors[0]
 
@@ -39,16 +40,56 @@ def test_a_gene_that_follows_the_image_is_told_better_with_it(stride):
 def test_an_image_that_tells_nothing_of_the_gene_adds_nothing():
     truth, image = tissue_with_cells()
     noise = np.random.default_rng(5).normal(size=image.shape).astype(np.float32)
-    assert image_share(replace(sample(truth), image=noise), "log1p") is None
+    assert regression_share(replace(sample(truth), image=noise), "log1p") is None
 
 
-def test_a_map_without_an_image_has_no_share():
-    assert image_share(sample(tissue_with_cells()[0]), "log1p") is None
+def test_a_map_without_an_image_and_totals_has_no_share():
+    assert regression_share(sample(tissue_with_cells()[0]), "log1p") is None
+
+
+def crowded_tissue(seed=0, shape=(120, 130)):
+    """Rare counts that follow how crowded the tissue is, which many other genes tell with little noise."""
+    rng = np.random.default_rng(seed)
+    crowd = np.exp(1.2 * ndimage.gaussian_filter(rng.normal(size=shape), 2.0) / 0.14 * 0.5)
+    counts, totals = rng.poisson(0.4 * crowd), rng.poisson(40 * crowd)
+    return GeneMap(counts.astype(np.float32), gene="G", totals=totals.astype(np.float32))
+
+
+def test_a_gene_that_follows_the_total_counts_is_told_better_with_them():
+    truth = crowded_tissue()
+    sparse = sample(truth)
+    unmeasured = truth.tissue & ~sparse.lattice_mask()
+    without, share = interpolate(sparse, "kriging").values, regression_share(sparse, "log1p")
+    found = [np.corrcoef(each[unmeasured], truth.values[unmeasured])[0, 1] for each in (without, without + share)]
+    assert found[1] > found[0] + 0.03
+
+
+def test_totals_that_tell_nothing_of_the_gene_add_nothing():
+    truth = crowded_tissue()
+    other = crowded_tissue(seed=9).totals
+    assert regression_share(sample(replace(truth, totals=other)), "log1p") is None
+
+
+def test_image_and_totals_are_looked_at_as_asked_for():
+    truth, image = tissue_with_cells()
+    totals = np.round(30 * np.exp(ndimage.gaussian_filter(np.random.default_rng(3).normal(size=truth.shape), 3.0)))
+    sparse = replace(sample(replace(truth, totals=totals)), image=image)
+    assert regression_share(sparse, "log1p", image=False, totals=False) is None
+    only = regression_share(replace(sparse, totals=None), "log1p")
+    np.testing.assert_array_equal(regression_share(sparse, "log1p", totals=False), only)
+
+
+def test_totals_of_bins_that_were_not_measured_are_not_looked_at():
+    sparse = sample(crowded_tissue())
+    hidden = np.random.default_rng(1).random(sparse.measured.shape) < 0.1
+    known = hide(sparse, hidden)
+    other = replace(known, totals=np.where(hidden, 1e4, known.totals))
+    np.testing.assert_array_equal(regression_share(known, "log1p"), regression_share(other, "log1p"))
 
 
 def test_too_few_measured_bins_teach_nothing():
     truth, image = tissue_with_cells(shape=(24, 24))
-    assert image_share(replace(sample(truth), image=image), "log1p") is None
+    assert regression_share(replace(sample(truth), image=image), "log1p") is None
 
 
 def test_nothing_is_added_to_measured_bins_or_outside_the_tissue():
@@ -56,16 +97,17 @@ def test_nothing_is_added_to_measured_bins_or_outside_the_tissue():
     tissue = np.zeros(truth.shape, bool)
     tissue[10:80, 20:100] = True
     sparse = replace(sample(replace(truth, tissue=tissue)), image=image)
-    share = image_share(sparse, "log1p")
+    share = regression_share(sparse, "log1p")
     assert share.any()
     assert not share[~tissue | sparse.lattice_mask()].any()
 
 
 def test_turning_the_slide_turns_what_is_added():
     truth, image = tissue_with_cells(shape=(97, 97))
-    share = image_share(replace(sample(truth), image=image), "log1p")
-    turned = GeneMap(np.rot90(truth.values))
-    other = image_share(replace(sample(turned), image=np.rot90(image)), "log1p")
+    truth = replace(truth, totals=truth.values * 7 + 3)
+    share = regression_share(replace(sample(truth), image=image), "log1p")
+    turned = GeneMap(np.rot90(truth.values), totals=np.rot90(truth.totals))
+    other = regression_share(replace(sample(turned), image=np.rot90(image)), "log1p")
     np.testing.assert_allclose(np.rot90(share), other, atol=1e-4)
 
 
@@ -90,6 +132,7 @@ def test_the_sample_slides_gene_is_imputed_better_with_its_image_and_its_interva
     assert inside > 0.88
 
 
-def test_the_papers_preset_does_not_look_at_the_image(sample_slide):
-    job = prepare(open_xenium(sample_slide), ["ERBB2"], RunConfig.preset("paper"))
-    assert job.sparse[0].image is None
+def test_the_papers_preset_looks_at_neither(sample_slide):
+    config = RunConfig.preset("paper")
+    assert not config.imputation.totals
+    assert prepare(open_xenium(sample_slide), ["ERBB2"], config).sparse[0].image is None

@@ -1,9 +1,10 @@
-"""What the image tells of a gene beyond its measured neighbours: a regression, learnt at the measured bins of that map.
+"""What the image and the total counts tell of a gene beyond its measured neighbours: a regression, learnt at its measured bins.
 
 Each measured bin is first told from the others, by a Gaussian mean that leaves it out. What remains of it is regressed on
 how its image differs from what the images of those others would lead to expect, as regression kriging does (Hengl et al. 2007,
-doi:10.1016/j.cageo.2007.05.001), and the same differences at unmeasured bins give what is added to an estimate there. Nothing
-is added unless measured bins that the regression did not see show, beyond chance, that it helps.
+doi:10.1016/j.cageo.2007.05.001), and on how many transcripts of all genes the others hold, near and less near. The same at
+unmeasured bins gives what is added to an estimate there. Nothing is added unless measured bins that the regression did not see
+show, beyond chance, that it helps.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from .maps import NormalisationKind, SparseMap
 
 WIDTHS_LATTICE = (0.6, 0.8, 1.1, 1.5)
 """Of the Gaussian, in lattice bins; the one that tells measured bins best from the others is taken."""
+
+TOTALS_LATTICE = (0.6, 1.2)
+"""Widths of the Gaussian means of the total counts, in lattice bins. Of one width alone, half as much is told."""
 
 RIDGE = 20.0
 """Weight of the squared coefficients of standardised regressors: as many bins that know nothing."""
@@ -44,19 +48,23 @@ MIN_BINS = 200
 BINS_AT_ONCE = 1 << 16
 
 
-def image_share(sparse: SparseMap, kind: NormalisationKind) -> np.ndarray | None:
+def regression_share(
+    sparse: SparseMap, kind: NormalisationKind, *, image: bool = True, totals: bool = True
+) -> np.ndarray | None:
     """(rows, columns) to be added to an estimate in the normalised space; 0 at measured bins and outside the tissue.
 
-    None where the map has no image, too few measured bins, or nothing is to be learnt from the image.
+    ``image`` and ``totals``: whether to look at them, where the map has them. None where it has neither, has too few measured
+    bins, or nothing is to be learnt from them.
     """
-    if sparse.image is None:
+    image, totals = image and sparse.image is not None, totals and sparse.totals is not None
+    if not image and not totals:
         return None
     part = around_tissue(sparse)
-    found = _share(part.sparse.with_context(), kind)
+    found = _share(part.sparse.with_context(), kind, image, totals)
     return None if found is None else part.spread(found)
 
 
-def _share(sparse: SparseMap, kind: NormalisationKind) -> np.ndarray | None:
+def _share(sparse: SparseMap, kind: NormalisationKind, image: bool, totals: bool) -> np.ndarray | None:
     known = sparse.lattice_mask()
     if np.count_nonzero(known) < MIN_BINS:
         return None
@@ -70,16 +78,31 @@ def _share(sparse: SparseMap, kind: NormalisationKind) -> np.ndarray | None:
         return None
     expected = others.mean(values)
     told = np.maximum(expected, 0)
-    surprise = np.stack([layer - others.mean(layer) for layer in np.moveaxis(sparse.image, -1, 0)], -1)
-    regressors = _regressors(told[useful], surprise[useful], sparse.image[useful])
-    model = _learnt(regressors, (values - expected)[useful], _folds(useful, sparse.stride))
+    seen = np.stack([*(_of_image(sparse, others) if image else ()), *(_of_totals(sparse) if totals else ())], -1)
+    model = _learnt(_regressors(told[useful], seen[useful]), (values - expected)[useful], _folds(useful, sparse.stride))
     if model is None:
         return None
     share = np.zeros(sparse.shape, np.float32)
-    flat = told.ravel(), surprise.reshape(told.size, -1), sparse.image.reshape(told.size, -1)
+    flat = told.ravel(), seen.reshape(told.size, -1)
     for some in _pieces(np.flatnonzero(wanted)):
         share.flat[some] = _regressors(*(part[some] for part in flat)) @ model
     return share
+
+
+def _of_image(sparse: SparseMap, others: _Others) -> Iterator[np.ndarray]:
+    """(rows, columns) of each feature, how far it is from what the others have, and itself."""
+    for layer in np.moveaxis(sparse.image, -1, 0):
+        yield layer - others.mean(layer)
+        yield layer
+
+
+def _of_totals(sparse: SparseMap) -> Iterator[np.ndarray]:
+    """(rows, columns) of each width, mean logarithm of the total counts of the measured bins about every bin, itself left out."""
+    known, found = sparse.lattice_mask(), np.log1p(sparse.totals[sparse.measured])
+    layer = np.zeros(sparse.shape, np.float32)
+    layer[known] = (found - found.mean()) / max(float(found.std()), 1e-6)
+    for width in TOTALS_LATTICE:
+        yield _Others(known, width * sparse.stride).mean(layer)
 
 
 class _Others:
@@ -115,9 +138,8 @@ def _pieces(at: np.ndarray) -> Iterator[np.ndarray]:
         yield at[begin : begin + BINS_AT_ONCE]
 
 
-def _regressors(told: np.ndarray, surprise: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """(bins,), (bins, features) twice -> (bins, 6 x features). What an image changes grows with how much of a gene there is."""
-    seen = np.concatenate([surprise, image], axis=-1)
+def _regressors(told: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """(bins,), (bins, features) -> (bins, 3 x features). What an image changes grows with how much of a gene there is."""
     much = told[:, None]
     return np.concatenate([seen, seen * much, seen * np.sqrt(much)], axis=-1).astype(np.float64)
 
