@@ -2,9 +2,10 @@
 
 Each measured bin is first told from the others, by a Gaussian mean that leaves it out. What remains of it is regressed on
 how its image differs from what the images of those others would lead to expect, as regression kriging does (Hengl et al. 2007,
-doi:10.1016/j.cageo.2007.05.001), and on how many transcripts of all genes the others hold, near and less near. The same at
-unmeasured bins gives what is added to an estimate there. Nothing is added unless measured bins that the regression did not see
-show, beyond chance, that it helps.
+doi:10.1016/j.cageo.2007.05.001), and on how many transcripts of all genes the others hold, near and less near. What the gene's
+own counts about a bin say of these is taken out first (Frisch and Waugh 1933, doi:10.2307/1907330): the network knows it better.
+The same at unmeasured bins gives what is added to an estimate there. Nothing is added unless measured bins that the regression
+did not see show, beyond chance, that it helps.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ from .maps import NormalisationKind, SparseMap
 WIDTHS_LATTICE = (0.6, 0.8, 1.1, 1.5)
 """Of the Gaussian, in lattice bins; the one that tells measured bins best from the others is taken."""
 
-TOTALS_LATTICE = (0.6, 1.2)
-"""Widths of the Gaussian means of the total counts, in lattice bins. Of one width alone, half as much is told."""
+TOTALS_LATTICE = (0.5, 1.0, 2.0)
+"""Widths of the Gaussian means of the total counts, in lattice bins."""
+
+OWN_LATTICE = (0.6, 1.2)
+"""The same of the gene's own counts, whose part is taken out."""
 
 RIDGE = 20.0
 """Weight of the squared coefficients of standardised regressors: as many bins that know nothing."""
@@ -79,13 +83,17 @@ def _share(sparse: SparseMap, kind: NormalisationKind, image: bool, totals: bool
     expected = others.mean(values)
     told = np.maximum(expected, 0)
     seen = np.stack([*(_of_image(sparse, others) if image else ()), *(_of_totals(sparse) if totals else ())], -1)
-    model = _learnt(_regressors(told[useful], seen[useful]), (values - expected)[useful], _folds(useful, sparse.stride))
+    own = np.stack([_Others(known, width * sparse.stride).mean(values) for width in OWN_LATTICE], -1)
+    regressors, controls = _regressors(told[useful], seen[useful]), _controls(told[useful], own[useful])
+    known_of = np.linalg.lstsq(controls, regressors)[0]
+    model = _learnt(regressors - controls @ known_of, (values - expected)[useful], _folds(useful, sparse.stride))
     if model is None:
         return None
-    share = np.zeros(sparse.shape, np.float32)
-    flat = told.ravel(), seen.reshape(told.size, -1)
+    share, of_own = np.zeros(sparse.shape, np.float32), known_of @ model
+    much, seen, own = told.ravel(), seen.reshape(told.size, -1), own.reshape(told.size, -1)
     for some in _pieces(np.flatnonzero(wanted)):
-        share.flat[some] = _regressors(*(part[some] for part in flat)) @ model
+        found = _regressors(much[some], seen[some]) @ model
+        share.flat[some] = found - _controls(much[some], own[some]) @ of_own
     return share
 
 
@@ -142,6 +150,11 @@ def _regressors(told: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """(bins,), (bins, features) -> (bins, 3 x features). What an image changes grows with how much of a gene there is."""
     much = told[:, None]
     return np.concatenate([seen, seen * much, seen * np.sqrt(much)], axis=-1).astype(np.float64)
+
+
+def _controls(told: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """(bins,), (bins, widths) -> (bins, 3 x widths + 3) what the gene's own counts about a bin tell."""
+    return np.concatenate([_regressors(told, own), _regressors(told, np.ones((len(told), 1)))], axis=-1)
 
 
 def _folds(useful: np.ndarray, stride: int) -> np.ndarray:
