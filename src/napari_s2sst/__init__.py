@@ -20,6 +20,7 @@ _HOME = {
     "SparseMap": "maps",
     "sample": "sampling",
     "with_image": "image_features",
+    "with_panel": "coexpression",
     "train": "training",
     "fit": "training",
     "Command": "events",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .engine.baselines import interpolate
     from .engine.batch import run_jobs
     from .engine.checkpoint import load_model, save_model
+    from .engine.coexpression import with_panel
     from .engine.config import RunConfig
     from .engine.count_cube import open_count_cube
     from .engine.errors import S2SSTError

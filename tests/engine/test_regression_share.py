@@ -74,9 +74,9 @@ def test_image_and_totals_are_looked_at_as_asked_for():
     truth, image = tissue_with_cells()
     totals = np.round(30 * np.exp(ndimage.gaussian_filter(np.random.default_rng(3).normal(size=truth.shape), 3.0)))
     sparse = replace(sample(replace(truth, totals=totals)), image=image)
-    assert regression_share(sparse, "log1p", image=False, totals=False) is None
+    assert regression_share(sparse, "log1p", image=False, panel=False) is None
     only = regression_share(replace(sparse, totals=None), "log1p")
-    np.testing.assert_array_equal(regression_share(sparse, "log1p", totals=False), only)
+    np.testing.assert_array_equal(regression_share(sparse, "log1p", panel=False), only)
 
 
 def test_totals_of_bins_that_were_not_measured_are_not_looked_at():
@@ -134,5 +134,5 @@ def test_the_sample_slides_gene_is_imputed_better_with_its_image_and_its_interva
 
 def test_the_papers_preset_looks_at_neither(sample_slide):
     config = RunConfig.preset("paper")
-    assert not config.imputation.totals
+    assert not config.imputation.panel
     assert prepare(open_xenium(sample_slide), ["ERBB2"], config).sparse[0].image is None

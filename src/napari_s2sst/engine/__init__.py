@@ -73,8 +73,9 @@ potts           their clusters and components, by MCMC
 bayes_space     BayesSpace: genes at measured bins -> genes at every bin
 image_features  stains -> what they show in each bin
 cropping        the parts of a sparse map that hold tissue
-regression_share  what image and total counts tell beyond the measured neighbours
-beside          classical methods, image and total counts, as they take part in a map
+coexpression    what a panel's genes tell of each other in the same bins
+regression_share  what image and other genes tell beyond the measured neighbours
+beside          classical methods, image and other genes, as they take part in a map
 imputation      whole maps in overlapping tiles
 validation      held-out bins: how good, against the classical methods, and how sure
 objective       a batch of patches -> the terms of the loss

@@ -1,4 +1,4 @@
-"""What takes part in a map beside the network: the classical methods' mean, and what image and total counts tell."""
+"""What takes part in a map beside the network: the classical methods' mean, and what image and other genes tell."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Beside:
     classical: np.ndarray | None
     """(rows, columns) mean of the classical methods, of which the map takes a share."""
     regression: np.ndarray | None
-    """(rows, columns) what is added because of the morphology image and the total counts."""
+    """(rows, columns) what is added because of the morphology image and the panel's other genes."""
 
     def cut(self, part: Part) -> Beside:
         return Beside(*(None if each is None else part.cut(each) for each in (self.classical, self.regression)))
 
 
 def beside_network(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> Beside:
-    """The classical methods' estimate and what image and total counts tell, as far as the settings ask for them."""
-    told = regression_share(sparse, kind, image=config.image, totals=config.totals)
+    """The classical methods' estimate and what image and other genes tell, as far as the settings ask for them."""
+    told = regression_share(sparse, kind, image=config.image, panel=config.panel)
     return Beside(classical_estimate(sparse, config, kind), told)
 
 

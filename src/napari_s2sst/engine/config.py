@@ -145,9 +145,10 @@ class ImputationConfig(_Part):
     image: bool = False
     """Look at the slide's morphology image, where it has one: it is known everywhere, and often tells more than the nearest
     measured bins. What follows from it is learnt at this gene's measured bins, and nothing is added where that does not help."""
-    totals: bool = False
-    """Look at how many transcripts of all genes the measured bins hold: they tell how the tissue changes between them, far less
-    noisily than one gene. What follows for this gene is learnt at its measured bins, with what the image tells."""
+    panel: bool = False
+    """Look at the panel's other genes in the measured bins, at how many transcripts they have together and at what is expressed
+    with this gene: they tell how the tissue changes between the bins, with less noise than one gene. What follows for this gene
+    is learnt at its measured bins, with what the image tells, and nothing is added where that does not help."""
     restore_measured: bool = True
     """Put the measured bins back exactly, as the last step."""
 
@@ -234,7 +235,7 @@ _SMALL = NetworkConfig(
 """About 790,000 weights on the lattice. Without attention, which on a processor costs four times what the rest does,
 two cores see enough patches in a minute or two."""
 
-_MIXED = ImputationConfig(tile_bins=512, overlap="hann", symmetries=8, classical_share=0.25, image=True, totals=True)
+_MIXED = ImputationConfig(tile_bins=512, overlap="hann", symmetries=8, classical_share=0.25, image=True, panel=True)
 
 _REFINING = dict(
     patch_bins=64, batch=8, image_batch=8, image_style="counts", learning_rate=5e-4, schedule="cosine", warmup_steps=20,

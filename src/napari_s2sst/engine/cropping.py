@@ -135,6 +135,7 @@ def _part(sparse: SparseMap, box: Box, align: int) -> Part:
         totals=sparse.totals[lattice] if has_totals else None,
         median_total=sparse.normalisation("median-log1p").median_total if has_totals else sparse.median_total,
         context=None if sparse.context is None else sparse.context[lattice],
+        coexpressed=None if sparse.coexpressed is None else sparse.coexpressed[lattice],
         image=None if sparse.image is None else sparse.image[full],
     )
     return Part(piece, full, tuple(core), sparse.shape)

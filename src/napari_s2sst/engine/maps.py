@@ -143,6 +143,9 @@ class SparseMap:
     context: np.ndarray | None = None
     """(lattice rows, lattice columns) True at lattice bins around the regions. They were measured too, and ``values`` holds
     them: what is imputed is told from them as well, but no loss, score or result is about them. None where there are none."""
+    coexpressed: np.ndarray | None = None
+    """(lattice rows, lattice columns) what the panel's other genes at the same bin lead to expect of this one, with mean 0 and
+    standard deviation 1 over all that was measured (see :mod:`.coexpression`)."""
     image: np.ndarray | None = None
     """(rows, columns, features) what the morphology image shows in every bin of the full grid (see :mod:`.image_features`)."""
 
@@ -154,6 +157,8 @@ class SparseMap:
             object.__setattr__(self, "context", _readonly(self.context, bool))
         if self.image is not None:
             object.__setattr__(self, "image", _readonly(self.image, np.float32))
+        if self.coexpressed is not None:
+            object.__setattr__(self, "coexpressed", _readonly(self.coexpressed, np.float32))
         if self.totals is not None:
             object.__setattr__(self, "totals", _readonly(self.totals, np.float32))
 

@@ -20,6 +20,7 @@ def sparse_hash(maps: Iterable[SparseMap]) -> str:
         digest.update(
             repr((sparse.gene, sparse.shape, sparse.stride, tuple(sparse.phase), float(sparse.bin_um))).encode()
         )
+        # Not what other genes lead to expect: it follows from the slide, and its last digits from the processor.
         for array in (sparse.values, sparse.measured, sparse.tissue, sparse.totals, sparse.context, sparse.image):
             if array is not None:
                 digest.update(array.tobytes())

@@ -1,16 +1,18 @@
-"""What the image and the total counts tell of a gene beyond its measured neighbours: a regression, learnt at its measured bins.
+"""What image and other genes tell of a gene beyond its measured neighbours: a regression, learnt at its measured bins.
 
 Each measured bin is first told from the others, by a Gaussian mean that leaves it out. What remains of it is regressed on
 how its image differs from what the images of those others would lead to expect, as regression kriging does (Hengl et al. 2007,
-doi:10.1016/j.cageo.2007.05.001), and on how many transcripts of all genes the others hold, near and less near. What the gene's
-own counts about a bin say of these is taken out first (Frisch and Waugh 1933, doi:10.2307/1907330): the network knows it better.
-The same at unmeasured bins gives what is added to an estimate there. Nothing is added unless measured bins that the regression
-did not see show, beyond chance, that it helps.
+doi:10.1016/j.cageo.2007.05.001), and on what the panel's other genes tell of those others, near and less near: how many
+transcripts all have together, and what they lead to expect of the gene (see :mod:`.coexpression`). What the gene's own counts
+about a bin say of these is taken out first (Frisch and Waugh 1933, doi:10.2307/1907330): the network knows it better.
+The same at unmeasured bins gives what is added to an estimate there. Measured bins that a regression did not see decide whether
+it may look at the expectation as well, and nothing is added unless they show, beyond chance, that it helps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,8 +22,8 @@ from .maps import NormalisationKind, SparseMap
 WIDTHS_LATTICE = (0.6, 0.8, 1.1, 1.5)
 """Of the Gaussian, in lattice bins; the one that tells measured bins best from the others is taken."""
 
-TOTALS_LATTICE = (0.5, 1.0, 2.0)
-"""Widths of the Gaussian means of the total counts, in lattice bins."""
+PANEL_LATTICE = (0.5, 1.0, 2.0)
+"""Widths of the Gaussian means of what other genes tell, in lattice bins."""
 
 OWN_LATTICE = (0.6, 1.2)
 """The same of the gene's own counts, whose part is taken out."""
@@ -46,6 +48,12 @@ BLOCK_LATTICE = 8
 LEAST_WEIGHT = 1e-3
 """Of the known bins about a bin, of 1 for all bins; where there is less they are too far to tell anything."""
 
+FORMS = 3
+"""In which a feature takes part: as it is, and times as much and the root of as much as the gene is told to be."""
+
+LEARNT_FROM = 20_000
+"""Measured bins, evenly through the list of all."""
+
 MIN_BINS = 200
 """Fewer measured bins teach no regression."""
 
@@ -53,22 +61,23 @@ BINS_AT_ONCE = 1 << 16
 
 
 def regression_share(
-    sparse: SparseMap, kind: NormalisationKind, *, image: bool = True, totals: bool = True
+    sparse: SparseMap, kind: NormalisationKind, *, image: bool = True, panel: bool = True
 ) -> np.ndarray | None:
     """(rows, columns) to be added to an estimate in the normalised space; 0 at measured bins and outside the tissue.
 
-    ``image`` and ``totals``: whether to look at them, where the map has them. None where it has neither, has too few measured
-    bins, or nothing is to be learnt from them.
+    ``image`` and ``panel``: whether to look at the image and at what other genes tell, where the map has them. None where it
+    has neither, has too few measured bins, or nothing is to be learnt from them.
     """
-    image, totals = image and sparse.image is not None, totals and sparse.totals is not None
-    if not image and not totals:
+    wanted = {"image": image, "totals": panel, "coexpressed": panel}
+    sparse = replace(sparse, **{name: None for name, wants in wanted.items() if not wants})
+    if all(getattr(sparse, name) is None for name in wanted):
         return None
     part = around_tissue(sparse)
-    found = _share(part.sparse.with_context(), kind, image, totals)
+    found = _share(part.sparse.with_context(), kind)
     return None if found is None else part.spread(found)
 
 
-def _share(sparse: SparseMap, kind: NormalisationKind, image: bool, totals: bool) -> np.ndarray | None:
+def _share(sparse: SparseMap, kind: NormalisationKind) -> np.ndarray | None:
     known = sparse.lattice_mask()
     if np.count_nonzero(known) < MIN_BINS:
         return None
@@ -82,11 +91,15 @@ def _share(sparse: SparseMap, kind: NormalisationKind, image: bool, totals: bool
         return None
     expected = others.mean(values)
     told = np.maximum(expected, 0)
-    seen = np.stack([*(_of_image(sparse, others) if image else ()), *(_of_totals(sparse) if totals else ())], -1)
+    features = [*_of_image(sparse, others), *_of_totals(sparse)]
+    wider = [*features, *_of_coexpressed(sparse)]
+    seen = np.stack(wider, -1)
     own = np.stack([_Others(known, width * sparse.stride).mean(values) for width in OWN_LATTICE], -1)
-    regressors, controls = _regressors(told[useful], seen[useful]), _controls(told[useful], own[useful])
+    learnt = _some(useful)
+    regressors, controls = _regressors(told[learnt], seen[learnt]), _controls(told[learnt], own[learnt])
     known_of = np.linalg.lstsq(controls, regressors)[0]
-    model = _learnt(regressors - controls @ known_of, (values - expected)[useful], _folds(useful, sparse.stride))
+    rest, choices = (values - expected)[learnt], {len(features), len(wider)}
+    model = _learnt(regressors - controls @ known_of, rest, _folds(learnt, sparse.stride), choices)
     if model is None:
         return None
     share, of_own = np.zeros(sparse.shape, np.float32), known_of @ model
@@ -99,17 +112,26 @@ def _share(sparse: SparseMap, kind: NormalisationKind, image: bool, totals: bool
 
 def _of_image(sparse: SparseMap, others: _Others) -> Iterator[np.ndarray]:
     """(rows, columns) of each feature, how far it is from what the others have, and itself."""
-    for layer in np.moveaxis(sparse.image, -1, 0):
+    for layer in () if sparse.image is None else np.moveaxis(sparse.image, -1, 0):
         yield layer - others.mean(layer)
         yield layer
 
 
 def _of_totals(sparse: SparseMap) -> Iterator[np.ndarray]:
-    """(rows, columns) of each width, mean logarithm of the total counts of the measured bins about every bin, itself left out."""
-    known, found = sparse.lattice_mask(), np.log1p(sparse.totals[sparse.measured])
-    layer = np.zeros(sparse.shape, np.float32)
+    """(rows, columns) of each width, mean logarithm of the total counts of the measured bins about every bin."""
+    return iter(()) if sparse.totals is None else _about(sparse, np.log1p(sparse.totals[sparse.measured]))
+
+
+def _of_coexpressed(sparse: SparseMap) -> Iterator[np.ndarray]:
+    """(rows, columns) of each width, mean of what other genes lead to expect in the measured bins about every bin."""
+    return iter(()) if sparse.coexpressed is None else _about(sparse, sparse.coexpressed[sparse.measured])
+
+
+def _about(sparse: SparseMap, found: np.ndarray) -> Iterator[np.ndarray]:
+    """(measured bins,) -> (rows, columns) of each width, each bin left out of its own mean."""
+    known, layer = sparse.lattice_mask(), np.zeros(sparse.shape, np.float32)
     layer[known] = (found - found.mean()) / max(float(found.std()), 1e-6)
-    for width in TOTALS_LATTICE:
+    for width in PANEL_LATTICE:
         yield _Others(known, width * sparse.stride).mean(layer)
 
 
@@ -141,6 +163,13 @@ class _Others:
         return ndimage.gaussian_filter(layer, self._width)
 
 
+def _some(useful: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the bins that are learnt from."""
+    rows, columns = np.nonzero(useful)
+    some = np.linspace(0, len(rows) - 1, min(len(rows), LEARNT_FROM)).round().astype(int)
+    return rows[some], columns[some]
+
+
 def _pieces(at: np.ndarray) -> Iterator[np.ndarray]:
     for begin in range(0, len(at), BINS_AT_ONCE):
         yield at[begin : begin + BINS_AT_ONCE]
@@ -157,18 +186,34 @@ def _controls(told: np.ndarray, own: np.ndarray) -> np.ndarray:
     return np.concatenate([_regressors(told, own), _regressors(told, np.ones((len(told), 1)))], axis=-1)
 
 
-def _folds(useful: np.ndarray, stride: int) -> np.ndarray:
-    """(useful bins,) which fold each is in; squares of bins stay together."""
-    rows, columns = (at // (BLOCK_LATTICE * stride) for at in np.nonzero(useful))
+def _folds(bins: tuple[np.ndarray, np.ndarray], stride: int) -> np.ndarray:
+    """Rows and columns of bins -> which fold each is in; squares of bins stay together."""
+    rows, columns = (at // (BLOCK_LATTICE * stride) for at in bins)
     return (rows + 2 * columns) % FOLDS
 
 
-def _learnt(regressors: np.ndarray, rest: np.ndarray, folds: np.ndarray) -> np.ndarray | None:
-    """(regressors,) coefficients; None unless bins that were left out become better by more than the standard error."""
+def _learnt(regressors: np.ndarray, rest: np.ndarray, folds: np.ndarray, choices: set[int]) -> np.ndarray | None:
+    """(regressors,) coefficients; None unless bins that were left out become better by more than the standard error.
+
+    ``choices``: how many of the features, from the first, are looked at; of several the surest gain is taken.
+    """
     scale = np.maximum(regressors.std(0), 1e-9)
     regressors, rest = regressors / scale, rest.astype(np.float64)
     if not rest.any():
         return None
+    several = regressors.shape[1] // FORMS
+    chosen = {count: np.arange(regressors.shape[1]) % several < count for count in sorted(choices - {0})}
+    gains = {count: _gain(regressors[:, taken], rest, folds) for count, taken in chosen.items()}
+    best = max(gains, key=gains.get)
+    if gains[best] <= 0:
+        return None
+    coefficients = np.zeros(len(scale))
+    coefficients[chosen[best]] = _fitted(regressors[:, chosen[best]], rest)
+    return coefficients / scale
+
+
+def _gain(regressors: np.ndarray, rest: np.ndarray, folds: np.ndarray) -> float:
+    """By how much bins that were left out become better, less the standard error."""
     left = rest.copy()
     for fold in range(FOLDS):
         out = folds == fold
@@ -176,9 +221,7 @@ def _learnt(regressors: np.ndarray, rest: np.ndarray, folds: np.ndarray) -> np.n
             left[out] -= regressors[out] @ _fitted(regressors[~out], rest[~out])
     before, after = np.abs(rest), np.abs(left)
     gain = (before - after) / before.mean() + (before**2 - after**2) / np.square(before).mean()
-    if gain.mean() <= gain.std() / len(gain) ** 0.5:
-        return None
-    return _fitted(regressors, rest) / scale
+    return float(gain.mean() - gain.std() / len(gain) ** 0.5)
 
 
 def _fitted(regressors: np.ndarray, rest: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from .coexpression import coexpression
 from .config import RunConfig
 from .errors import RegionError, SamplingError
 from .grid import Grid
@@ -122,12 +123,15 @@ def prepare(
         return refine(gene_map, sampling.stride) if fill_in else sample(gene_map, sampling.stride, sampling.phase)
 
     images = getattr(slide, "images", ()) if config.imputation.image else ()
-    if isinstance(maps, MapsOnDemand):
-        first = with_image([measured(maps[0])], images)[0]
+    on_demand = isinstance(maps, MapsOnDemand)
+    sparse = with_image([measured(gene_map) for gene_map in (maps[:1] if on_demand else maps)], images)
+    told = coexpression(sparse[0], slide, min_qv=grid.min_qv, filled_in=fill_in) if config.imputation.panel else None
+    finished = (lambda each: each) if told is None else told.beside
+    if on_demand:
         take = np.s_[:, :] if fill_in else tuple(slice(each, None, sampling.stride) for each in sampling.phase)
-        sparse = SparseOnDemand(maps, first, take)
+        sparse = SparseOnDemand(maps, sparse[0], take, finished)
     else:
-        sparse = tuple(with_image([measured(gene_map) for gene_map in maps], images))
+        sparse = tuple(map(finished, sparse))
     truth = (None,) * len(maps) if fill_in else maps
     return Job(
         config, sparse, truth, regions, Path(slide.path).name, time.perf_counter() - began,

@@ -5,7 +5,7 @@ The lattice keeps every S-th bin along both axes. Its phases (r, c), 0 <= r, c <
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -129,6 +129,7 @@ def thin(sparse: SparseMap) -> SparseMap:
         totals=None if sparse.totals is None else sparse.totals[take],
         median_total=None if sparse.totals is None else sparse.normalisation("median-log1p").median_total,
         context=None if sparse.context is None else sparse.context[take],
+        coexpressed=None if sparse.coexpressed is None else sparse.coexpressed[take],
         image=None if sparse.image is None else sparse.image[_on_lattice(sparse)],
     )
 
@@ -188,6 +189,8 @@ class SparseOnDemand(Sequence[SparseMap]):
     """Of the panel's first map."""
     take: tuple[slice, slice]
     """The lattice's bins of such a map."""
+    finished: Callable[[SparseMap], SparseMap] = lambda sparse: sparse
+    """What is still to be done to each."""
 
     def __len__(self) -> int:
         return len(self.maps)
@@ -196,6 +199,5 @@ class SparseOnDemand(Sequence[SparseMap]):
         if isinstance(index, slice):
             return [self[each] for each in range(len(self))[index]]
         gene_map, first = self.maps[index], self.first
-        return replace(
-            first, gene=gene_map.gene, values=np.where(first.seen, gene_map.values[self.take], np.float32(0))
-        )
+        values = np.where(first.seen, gene_map.values[self.take], np.float32(0))
+        return self.finished(replace(first, gene=gene_map.gene, values=values))

@@ -86,7 +86,7 @@ class AtOnce(QObject):
         )  # fmt: skip
         return Request(
             (session.gene_map,), config, session.sampling.mode, Path(session.bundle.path), self._regions(),
-            images=tasks.images_of(session.bundle), edited_tissue=self._tissue.edited,
+            images=tasks.images_of(session.bundle), panel=session.bundle, edited_tissue=self._tissue.edited,
             size_um=getattr(session.bundle, "given_um", None),
         )  # fmt: skip
 

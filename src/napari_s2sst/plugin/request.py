@@ -15,6 +15,7 @@ from ..engine.workers import ClusterPlace
 from .session import Mode
 
 if TYPE_CHECKING:
+    from ..engine.coexpression import Panel
     from ..engine.metrics import Scores
     from ..engine.morphology import StainImage
     from ..engine.trained import Trained
@@ -72,6 +73,8 @@ class Request:
     """Go on from what is kept there."""
     images: tuple[StainImage, ...] = ()
     """The slide's stains, for settings that look at them."""
+    panel: Panel | None = None
+    """The opened slide, for settings that look at its other genes."""
     size_um: float | None = None
     """The slide's pixel, bin or unit as its user said it, where no file does."""
     cluster: ClusterPlace | None = None

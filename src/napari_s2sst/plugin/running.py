@@ -106,7 +106,7 @@ class Running(QObject):
             Request(
                 group, session.config, session.sampling.mode, Path(session.bundle.path), regions, start, trains, edited_tissue,
                 painted, session.bundle.name, then, new_training() if keeps else None, self.keep_every_s,
-                images=images_of(session.bundle), size_um=getattr(session.bundle, "given_um", None),
+                images=images_of(session.bundle), panel=session.bundle, size_um=getattr(session.bundle, "given_um", None),
                 cluster=session.cluster if keeps else None,
             )
             for group, then in zip(groups, waiting, strict=True)

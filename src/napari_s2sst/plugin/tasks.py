@@ -15,7 +15,7 @@ from ..engine.region import Region, restrict
 from .layers import LayerData, slide_layers
 from .request import Request
 from .session import Mode
-from .worker import job_of, seen_of
+from .worker import job_of, seen_of, sparse_of
 
 if TYPE_CHECKING:
     from ..engine.diagnostics import Diagnostics
@@ -142,16 +142,18 @@ def recall(interrupted: Interrupted, bundle: Any, edited: Edited) -> Recalled:
 def impute_at_once(request: Request) -> Result:
     """What the weights that come with the program make of a map, without looking at anything first. Raises S2SSTError.
 
-    The image takes part if what it shows is known already.
+    Image and other genes take part if what they tell is known already.
     """
+    from ..engine import coexpression, image_features
     from ..engine.checkpoint import load_model, shipped_model
-    from ..engine.image_features import is_known, with_image
     from ..engine.imputation import impute_with
     from ..engine.run import Result
 
-    job, config = job_of(replace(request, images=())), request.config
-    if is_known(job.sparse, request.images):
-        job = replace(job, sparse=tuple(with_image(job.sparse, request.images)))
+    measured, config = sparse_of(request), request.config
+    images = request.images if image_features.is_known(measured, request.images) else ()
+    panel, min_qv, filled_in = request.panel, config.grid.min_qv, request.mode is Mode.FILL_IN
+    is_counted = panel and coexpression.is_known(measured[0], panel, min_qv=min_qv, filled_in=filled_in)
+    job = job_of(replace(request, images=images, panel=panel if is_counted else None))
     start = load_model(shipped_model(config.sampling.stride))
     # The map that is judged, some seconds later, has all symmetries.
     first = config.imputation.model_copy(update={"symmetries": 1})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import GeneratorWorker
 
+from ..engine.coexpression import with_panel
 from ..engine.errors import S2SSTError, TrainingError
 from ..engine.events import Command, Hold
 from ..engine.image_features import with_image
@@ -60,9 +61,14 @@ def sparse_of(request: Request) -> tuple[SparseMap, ...]:
 
 
 def seen_of(request: Request) -> tuple[SparseMap, ...]:
-    """The same with what the image shows in every bin, which takes seconds. Raises SamplingError."""
-    sparse = sparse_of(request)
-    return tuple(with_image(sparse, request.images)) if request.config.imputation.image else sparse
+    """The same with what image and other genes tell, which takes seconds. Raises SamplingError and BundleError."""
+    sparse, config = sparse_of(request), request.config
+    if config.imputation.image:
+        sparse = with_image(sparse, request.images)
+    if config.imputation.panel and request.panel is not None:
+        filled_in = request.mode is Mode.FILL_IN
+        sparse = with_panel(sparse, request.panel, min_qv=config.grid.min_qv, filled_in=filled_in)
+    return tuple(sparse)
 
 
 def job_of(request: Request) -> Job:
