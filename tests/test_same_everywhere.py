@@ -8,7 +8,7 @@ import pytest
 import tifffile
 import torch
 
-from napari_s2sst import RunConfig, fit, impute, load_model, open_xenium, sample, with_image
+from napari_s2sst import RunConfig, fit, impute, load_model, open_xenium, sample, with_image, with_panel
 
 GENE, STEPS, SEED = "KRT8", 6, 11
 
@@ -16,7 +16,7 @@ GENE, STEPS, SEED = "KRT8", 6, 11
 @pytest.fixture(scope="module")
 def by_python(sample_slide):
     slide = open_xenium(sample_slide)
-    (sparse,) = with_image([sample(slide.gene_map(GENE, bin_um=20.0), stride=2)], slide.images)
+    (sparse,) = with_panel(with_image([sample(slide.gene_map(GENE, bin_um=20.0), stride=2)], slide.images), slide)
     trained = fit([sparse], RunConfig.preset("fast", steps=STEPS, seed=SEED, device="cpu"))
     return trained, impute(trained, sparse)
 
@@ -44,7 +44,7 @@ def test_the_windows_worker_gives_the_weights_and_map_of_python(by_python, sampl
     slide = open_xenium(sample_slide)
     gene_map = slide.gene_map(GENE, bin_um=20.0)
     config = RunConfig.preset("fast", steps=STEPS, seed=SEED, device="cpu")
-    worker = RunWorker(Request((gene_map,), config, Mode.CHECK, sample_slide, images=slide.images))
+    worker = RunWorker(Request((gene_map,), config, Mode.CHECK, sample_slide, images=slide.images, panel=slide))
     with qtbot.waitSignal(worker.returned, timeout=300_000) as returned:
         worker.start()
     trained, imputed = by_python

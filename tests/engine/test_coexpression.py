@@ -80,6 +80,14 @@ def test_a_slide_of_one_gene_leads_to_expect_nothing():
     assert with_panel([sparse], slide) == [sparse]
 
 
+def test_fewer_measured_bins_than_genes_lead_to_expect_nothing(slide):
+    tissue = np.zeros(SHAPE, bool)
+    tissue[:6, :8] = True
+    few = sample(replace(slide.gene_map("G0"), tissue=tissue))
+    assert np.count_nonzero(few.seen) < GENES
+    assert with_panel([few], slide) == [few]
+
+
 def test_a_gene_that_is_alone_in_its_bins_has_no_expectation():
     counts = np.zeros((2, *SHAPE), np.float32)
     counts[0] = cell_types()[1]

@@ -56,7 +56,7 @@ def with_panel(
     """The same maps, all sampled from this slide on one lattice, with what its other genes lead to expect in their bins.
 
     ``filled_in``: the lattice is the whole of the slide's bins, as :func:`.sampling.refine` makes it. As they were, where the
-    slide has no other genes. Raises :class:`BundleError` where the slide can't be read.
+    slide has no other genes or fewer measured bins than genes. Raises :class:`BundleError` where the slide can't be read.
     """
     found = coexpression(maps[0], slide, min_qv=min_qv, filled_in=filled_in)
     return list(maps) if found is None else [found.beside(sparse) for sparse in maps]
@@ -65,11 +65,15 @@ def with_panel(
 def coexpression(
     sparse: SparseMap, slide: Panel, *, min_qv: float = MIN_QV, filled_in: bool = False
 ) -> Coexpression | None:
-    """What the genes of a slide tell of each other on the lattice of one of its maps; None where there is a single gene."""
+    """What the genes of a slide tell of each other on the lattice of one of its maps.
+
+    None where there is a single gene, or not more measured bins than genes: what is learnt from so few is mostly chance.
+    """
     kept, place = _kept.setdefault(slide, {}), _place(sparse, min_qv, filled_in)
     if place not in kept:
         names = tuple(slide.genes)[:MOST_GENES]
-        found = Coexpression(names, _logarithms(names, sparse, slide, min_qv, filled_in)) if len(names) > 1 else None
+        is_told = 1 < len(names) < np.count_nonzero(sparse.seen)
+        found = Coexpression(names, _logarithms(names, sparse, slide, min_qv, filled_in)) if is_told else None
         while len(kept) >= KEPT:
             kept.pop(next(iter(kept)), None)
         kept[place] = found
