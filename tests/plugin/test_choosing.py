@@ -124,6 +124,7 @@ def test_a_gene_is_imputed_at_once_and_then_scored(opened, qtbot):
     qtbot.waitUntil(lambda: bool(opened.session.shown.scores), timeout=300_000)
     scores = opened.session.shown.scores
     assert scores["CDCIN"].mae_unmeasured < scores["nearest"].mae_unmeasured
+    assert opened.session.shown.result.job.sparse[0].coexpressed is not None  # the panel's other genes were looked at
     assert opened.session.can_export
 
 

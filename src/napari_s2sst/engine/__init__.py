@@ -75,6 +75,7 @@ image_features  stains -> what they show in each bin
 cropping        the parts of a sparse map that hold tissue
 coexpression    what a panel's genes tell of each other in the same bins
 regression_share  what image and other genes tell beyond the measured neighbours
+blas_threads    small products of matrices in one thread
 beside          classical methods, image and other genes, as they take part in a map
 imputation      whole maps in overlapping tiles
 validation      held-out bins: how good, against the classical methods, and how sure

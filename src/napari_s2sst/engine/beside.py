@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .baselines import interpolate
+from .blas_threads import one_blas_thread
 from .config import ImputationConfig
 from .cropping import Part, around_tissue
 from .maps import NormalisationKind, SparseMap
@@ -29,8 +30,9 @@ class Beside:
 
 def beside_network(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> Beside:
     """The classical methods' estimate and what image and other genes tell, as far as the settings ask for them."""
-    told = regression_share(sparse, kind, image=config.image, panel=config.panel)
-    return Beside(classical_estimate(sparse, config, kind), told)
+    with one_blas_thread():
+        told = regression_share(sparse, kind, image=config.image, panel=config.panel)
+        return Beside(classical_estimate(sparse, config, kind), told)
 
 
 def classical_estimate(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> np.ndarray | None:

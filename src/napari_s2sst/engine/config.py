@@ -235,7 +235,7 @@ _SMALL = NetworkConfig(
 """About 790,000 weights on the lattice. Without attention, which on a processor costs four times what the rest does,
 two cores see enough patches in a minute or two."""
 
-_MIXED = ImputationConfig(tile_bins=512, overlap="hann", symmetries=8, classical_share=0.25, image=True, panel=True)
+_MIXED = ImputationConfig(tile_bins=512, overlap="hann", symmetries=8, classical_share=0.12, image=True, panel=True)
 
 _REFINING = dict(
     patch_bins=64, batch=8, image_batch=8, image_style="counts", learning_rate=5e-4, schedule="cosine", warmup_steps=20,

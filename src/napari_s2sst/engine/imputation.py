@@ -17,6 +17,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from .beside import Beside, beside_network
+from .blas_threads import one_blas_thread
 from .config import ImputationConfig
 from .cropping import Part, around_tissue, tissue_cells, tissue_parts, whole_map
 from .device import arithmetic, choose_device
@@ -99,7 +100,7 @@ def _estimate(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(rows, columns) value, lower and upper end of its interval; 0 outside the tissue."""
     stretch = (calibration or Calibration()).interval_scale
-    with ThreadPoolExecutor(1) as aside:
+    with one_blas_thread(), ThreadPoolExecutor(1) as aside:
         awaited = aside.submit(beside_network, sparse, config, kind) if beside is None else None
         estimates = predict(
             network, sparse, config, kind=kind, precision=precision

@@ -11,7 +11,7 @@ it may look at the expectation as well, and nothing is added unless they show, b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -91,8 +91,9 @@ def _share(sparse: SparseMap, kind: NormalisationKind) -> np.ndarray | None:
         return None
     expected = others.mean(values)
     told = np.maximum(expected, 0)
-    features = [*_of_image(sparse, others), *_of_totals(sparse)]
-    wider = [*features, *_of_coexpressed(sparse)]
+    near = [_Others(known, width * sparse.stride) for width in PANEL_LATTICE]
+    features = [*_of_image(sparse, others), *_of_totals(sparse, near)]
+    wider = [*features, *_of_coexpressed(sparse, near)]
     seen = np.stack(wider, -1)
     own = np.stack([_Others(known, width * sparse.stride).mean(values) for width in OWN_LATTICE], -1)
     learnt = _some(useful)
@@ -117,22 +118,21 @@ def _of_image(sparse: SparseMap, others: _Others) -> Iterator[np.ndarray]:
         yield layer
 
 
-def _of_totals(sparse: SparseMap) -> Iterator[np.ndarray]:
+def _of_totals(sparse: SparseMap, near: Sequence[_Others]) -> Iterator[np.ndarray]:
     """(rows, columns) of each width, mean logarithm of the total counts of the measured bins about every bin."""
-    return iter(()) if sparse.totals is None else _about(sparse, np.log1p(sparse.totals[sparse.measured]))
+    return iter(()) if sparse.totals is None else _about(sparse, np.log1p(sparse.totals[sparse.measured]), near)
 
 
-def _of_coexpressed(sparse: SparseMap) -> Iterator[np.ndarray]:
+def _of_coexpressed(sparse: SparseMap, near: Sequence[_Others]) -> Iterator[np.ndarray]:
     """(rows, columns) of each width, mean of what other genes lead to expect in the measured bins about every bin."""
-    return iter(()) if sparse.coexpressed is None else _about(sparse, sparse.coexpressed[sparse.measured])
+    return iter(()) if sparse.coexpressed is None else _about(sparse, sparse.coexpressed[sparse.measured], near)
 
 
-def _about(sparse: SparseMap, found: np.ndarray) -> Iterator[np.ndarray]:
+def _about(sparse: SparseMap, found: np.ndarray, near: Sequence[_Others]) -> Iterator[np.ndarray]:
     """(measured bins,) -> (rows, columns) of each width, each bin left out of its own mean."""
-    known, layer = sparse.lattice_mask(), np.zeros(sparse.shape, np.float32)
-    layer[known] = (found - found.mean()) / max(float(found.std()), 1e-6)
-    for width in PANEL_LATTICE:
-        yield _Others(known, width * sparse.stride).mean(layer)
+    layer = np.zeros(sparse.shape, np.float32)
+    layer[sparse.lattice_mask()] = (found - found.mean()) / max(float(found.std()), 1e-6)
+    return (others.mean(layer) for others in near)
 
 
 class _Others:
