@@ -1,56 +1,66 @@
 """Products in one thread while somebody is inside, and as many as before once all have left."""
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+import subprocess
+import sys
 
 import pytest
-import scipy.linalg  # noqa: F401  (its own library is to be among those looked at)
-from threadpoolctl import threadpool_info, threadpool_limits
 
+INSIDE = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+import scipy.linalg
+from threadpoolctl import threadpool_info
 from napari_s2sst.engine.blas_threads import one_blas_thread
 
-
-def threads() -> set[int]:
+def threads():
     return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
 
+assert threads() == {2}, threads()
+"""
 
-@pytest.fixture
-def two_threads():
-    with threadpool_limits(2, user_api="blas"):
-        assert threads() == {2}
-        yield
-
-
-def test_inside_there_is_one_thread_and_afterwards_those_of_before(two_threads):
+NESTED = """
+with one_blas_thread():
+    assert threads() == {1}
     with one_blas_thread():
         assert threads() == {1}
-        with one_blas_thread():
-            assert threads() == {1}
-        assert threads() == {1}
-    assert threads() == {2}
+    assert threads() == {1}
+assert threads() == {2}
+"""
+
+AFTER_AN_ERROR = """
+try:
+    with one_blas_thread():
+        1 / 0
+except ZeroDivisionError:
+    pass
+assert threads() == {2}
+"""
+
+TWO_AT_A_TIME = """
+both_in, one_left = Barrier(2, timeout=60), Barrier(2, timeout=60)
+
+def work(leaves_first):
+    with one_blas_thread():
+        both_in.wait()
+        if not leaves_first:
+            one_left.wait()
+    if leaves_first:
+        one_left.wait()
+
+with ThreadPoolExecutor(2) as pool:
+    for _ in range(20):
+        list(pool.map(work, (True, False)))
+        assert threads() == {2}
+with one_blas_thread():
+    assert threads() == {1}
+"""
 
 
-def test_an_error_inside_leaves_the_number_as_it_was(two_threads):
-    with pytest.raises(ZeroDivisionError), one_blas_thread():
-        1 / 0  # noqa: B018
-    assert threads() == {2}
-
-
-def test_whoever_leaves_last_puts_it_back(two_threads):
-    first_left, both_in = Barrier(2, timeout=60), Barrier(2, timeout=60)
-
-    def first() -> None:
-        with one_blas_thread():
-            both_in.wait()
-        first_left.wait()
-
-    def second() -> set[int]:
-        with one_blas_thread():
-            both_in.wait()
-            first_left.wait()
-            return threads()
-
-    with ThreadPoolExecutor(2) as pool:
-        pool.submit(first)
-        assert pool.submit(second).result() == {1}
-    assert threads() == {2}
+@pytest.mark.parametrize("what", [NESTED, AFTER_AN_ERROR, TWO_AT_A_TIME])
+def test_the_number_of_threads_is_what_it_was_before(what):
+    """In a process of its own: how many threads there are is decided when the libraries are loaded."""
+    environment = {"PATH": "", "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", INSIDE + what], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr

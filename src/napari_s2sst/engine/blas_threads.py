@@ -1,37 +1,22 @@
 """Linear algebra in one thread: many small products take no more of it, and other threads are at work in the network.
 
 BLAS libraries let each product take every core, and wait busily for its end; beside a network on the same cores that costs
-both half of their speed. Their number of threads belongs to the whole process, so whoever asks last puts it back.
+both a fifth of their speed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import cache
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
-_lock = Lock()
-_inside: list[Any] = []
-"""One for each that is inside; the first holds what is put back."""
 
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """May be nested, and entered by several threads at a time."""
-    with _lock:
-        _inside.append(_inside[0] if _inside else _controller().limit(limits=1, user_api="blas"))
-    try:
-        yield
-    finally:
-        with _lock:
-            limiter = _inside.pop()
-            if not _inside:
-                limiter.restore_original_limits()
+def one_blas_thread() -> AbstractContextManager:
+    """May be nested. Of several threads that are inside, the first decides for the whole process and puts it back."""
+    return _controller().limit(limits=1, user_api="blas")
 
 
 @cache
