@@ -55,12 +55,24 @@ with one_blas_thread():
     assert threads() == {1}
 """
 
+AFTER_A_FORK = """
+import os
+with one_blas_thread():
+    pass
+child = os.fork()
+if not child:
+    with one_blas_thread():
+        is_one = threads() == {1}
+    os._exit(0 if is_one and threads() == {2} else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
 
-@pytest.mark.parametrize("what", [NESTED, AFTER_AN_ERROR, TWO_AT_A_TIME])
+
+@pytest.mark.parametrize("what", [NESTED, AFTER_AN_ERROR, TWO_AT_A_TIME, AFTER_A_FORK])
 def test_the_number_of_threads_is_what_it_was_before(what):
     """In a process of its own: how many threads there are is decided when the libraries are loaded."""
     environment = {"PATH": "", "OPENBLAS_NUM_THREADS": "2"}
     done = subprocess.run(
-        [sys.executable, "-c", INSIDE + what], env=environment, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", INSIDE + what], env=environment, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ time change it, and of two that overlap the last would put back what the first h
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -46,6 +47,10 @@ def _begin() -> None:
 @cache
 def _keeper() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, "s2sst-blas")
+
+
+if hasattr(os, "register_at_fork"):  # threads do not come along
+    os.register_at_fork(after_in_child=_keeper.cache_clear)
 
 
 @cache
