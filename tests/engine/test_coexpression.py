@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from napari_s2sst import RunConfig, interpolate, open_count_cube, open_xenium, sample, with_panel
 from napari_s2sst.engine import coexpression as module
+from napari_s2sst.engine import fixed_bins
 from napari_s2sst.engine.count_cube import CountCube
 from napari_s2sst.engine.cropping import around_tissue
 from napari_s2sst.engine.parcel import pack, unpack
@@ -127,6 +128,14 @@ def test_where_all_bins_were_measured_all_of_them_tell(slide):
     found = with_panel([refine(gene_map, 2)], slide, filled_in=True)[0]
     assert found.coexpressed.shape == SHAPE
     assert np.corrcoef(found.coexpressed.ravel(), np.log1p(gene_map.values).ravel())[0, 1] > 0.2
+
+
+def test_maps_too_many_for_the_memory_are_looked_at_one_by_one(slide, monkeypatch):
+    held = with_panel([sample(slide.gene_map("G0"))], slide)[0].coexpressed
+    monkeypatch.setattr(fixed_bins, "DENSE_BYTES", 1)
+    large = slide_of(slide.counts)
+    assert isinstance(large.gene_maps(list(large.genes)), fixed_bins.MapsOfBins)
+    np.testing.assert_array_equal(with_panel([sample(large.gene_map("G0"))], large)[0].coexpressed, held)
 
 
 def test_it_stays_at_its_bins_when_a_map_is_hidden_thinned_cut_and_sent(slide):

@@ -7,8 +7,11 @@ from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.errors import TrainingError
 from napari_s2sst.engine.events import Command, Finished, Started, Stepped
 from napari_s2sst.engine.maps import GeneMap
+from napari_s2sst.engine.run import prepare
+from napari_s2sst.engine.xenium import open_xenium
 from napari_s2sst.plugin.session import Mode
-from napari_s2sst.plugin.worker import Request, RunWorker, run, sentence
+from napari_s2sst.plugin.tasks import impute_at_once
+from napari_s2sst.plugin.worker import Request, RunWorker, run, seen_of, sentence
 
 SMALL = dict(batch=2, image_batch=1, symmetries=1, device="cpu")
 
@@ -103,3 +106,22 @@ def test_a_command_reaches_the_engine(request_of):
     while not isinstance(event, Finished):
         event = next(running)
     assert event.stopped
+
+
+@pytest.mark.parametrize("mode", [Mode.CHECK, Mode.FILL_IN])
+def test_the_window_looks_at_the_panel_as_the_command_line_does(sample_slide, mode):
+    slide, config = open_xenium(sample_slide), RunConfig.preset("instant", bin_um=20, image=False)
+    gene = next(iter(slide.genes))
+    request = Request((slide.gene_map(gene, 20),), config, mode, sample_slide, panel=slide)
+    (here,) = seen_of(request)
+    (there,) = prepare(slide, [gene], config, fill_in=mode is Mode.FILL_IN).sparse
+    np.testing.assert_array_equal(here.coexpressed, there.coexpressed)
+
+
+def test_the_map_at_once_does_not_wait_for_the_other_genes_to_be_counted(sample_slide):
+    slide = open_xenium(sample_slide)
+    config = RunConfig.preset("instant", bin_um=20, device="cpu")
+    request = Request((slide.gene_map(next(iter(slide.genes)), 20),), config, Mode.CHECK, sample_slide, panel=slide)
+    assert impute_at_once(request).job.sparse[0].coexpressed is None
+    seen_of(request)
+    assert impute_at_once(request).job.sparse[0].coexpressed is not None

@@ -1,8 +1,9 @@
 """Linear algebra in one thread: many small products take no more of it, and other threads are at work in the network.
 
-BLAS libraries let each product take every core, and wait busily for its end; beside a network on the same cores that costs
-both a fifth of their speed. How many threads they take belongs to the whole process. threadpoolctl lets only one thread at a
-time change it, and of two that overlap the last would put back what the first had set: so one thread does it for all.
+BLAS libraries let each product take every core, and wait busily for its end; beside a network on the same two cores that cost
+a map of 340 x 252 bins a sixth of its time. How many threads they take belongs to the whole process. threadpoolctl lets only
+one thread at a time change it, and of two that overlap the last would put back what the first had set: so one thread does it
+for all.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ LEAST_SPREAD = 0.05
 """Of a gene's logarithm over the bins; what varies less counts as this much, or single transcripts would rule."""
 
 LEARNT_FROM = 50_000
-"""Measured bins, evenly through the list of all: more teach the regression nothing."""
+"""Measured bins, evenly through the list of all, so that a large slide takes no longer to learn from."""
 
 BINS_AT_ONCE = 8192
 
@@ -70,14 +70,16 @@ def coexpression(
     None where there is a single gene, or not more measured bins than genes: what is learnt from so few is mostly chance.
     """
     kept, place = _kept.setdefault(slide, {}), _place(sparse, min_qv, filled_in)
-    if place not in kept:
+    try:
+        return kept[place]
+    except KeyError:
         names = tuple(slide.genes)[:MOST_GENES]
         is_told = 1 < len(names) < np.count_nonzero(sparse.seen)
         found = Coexpression(names, _logarithms(names, sparse, slide, min_qv, filled_in)) if is_told else None
         while len(kept) >= KEPT:
             kept.pop(next(iter(kept)), None)
         kept[place] = found
-    return kept[place]
+        return found
 
 
 def is_known(sparse: SparseMap, slide: Panel, *, min_qv: float = MIN_QV, filled_in: bool = False) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from .maps import GeneMap
 from .transcripts import no_such_gene
+from .xenium import DENSE_BYTES
 
 
 class FixedBins(ABC):
@@ -45,11 +48,32 @@ class FixedBins(ABC):
 
     def gene_maps(
         self, genes: Iterable[str], bin_um: float | None = None, min_qv: float | None = None
-    ) -> list[GeneMap]:
-        """The same for many genes, in the order asked for; a control's name is known too."""
+    ) -> Sequence[GeneMap]:
+        """The same for many genes, in the order asked for; a control's name is known too.
+
+        Maps too large to be held together are each made when asked for.
+        """
         wanted, known = list(genes), set(self.names)
         for gene in wanted:
             if gene not in known:
                 raise no_such_gene(gene, self.genes, self.name)
-        totals, tissue = self.totals_and_tissue()
-        return [GeneMap(self.counts_on_grid(gene), tissue, gene, self.bin_um, totals=totals) for gene in wanted]
+        maps = MapsOfBins(self, tuple(wanted))
+        return maps if 4 * math.prod(self.shape) * len(wanted) > DENSE_BYTES else list(maps)
+
+
+@dataclass(frozen=True, eq=False)
+class MapsOfBins(Sequence[GeneMap]):
+    """Maps of some genes, each made when it is asked for, and none kept."""
+
+    slide: FixedBins
+    genes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.genes)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[each] for each in range(len(self))[index]]
+        slide, gene = self.slide, self.genes[index]
+        totals, tissue = slide.totals_and_tissue()
+        return GeneMap(slide.counts_on_grid(gene), tissue, gene, slide.bin_um, totals=totals)
