@@ -142,6 +142,9 @@ class ImputationConfig(_Part):
     """Classical estimates whose mean a share of the map is."""
     classical_share: Fraction = 0.0
     """That share. The network knows what maps look like, kriging how far this gene's bins tell each other."""
+    classical_share_alone: Fraction = 0.0
+    """At least this share where neither an image nor the panel's other genes take part: what they add to the correlation, which
+    the network alone has less of than kriging, is missing then."""
     image: bool = False
     """Look at the slide's morphology image, where it has one: it is known everywhere, and often tells more than the nearest
     measured bins. What follows from it is learnt at this gene's measured bins, and nothing is added where that does not help."""
@@ -235,7 +238,9 @@ _SMALL = NetworkConfig(
 """About 790,000 weights on the lattice. Without attention, which on a processor costs four times what the rest does,
 two cores see enough patches in a minute or two."""
 
-_MIXED = ImputationConfig(tile_bins=512, overlap="hann", symmetries=8, classical_share=0.12, image=True, panel=True)
+_MIXED = ImputationConfig(
+    tile_bins=512, overlap="hann", symmetries=8, classical_share=0.12, classical_share_alone=0.35, image=True, panel=True
+)
 
 _REFINING = dict(
     patch_bins=64, batch=8, image_batch=8, image_style="counts", learning_rate=5e-4, schedule="cosine", warmup_steps=20,

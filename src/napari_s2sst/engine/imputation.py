@@ -116,7 +116,7 @@ def _estimate(
         half = SPREAD_TO_INTERVAL * estimates[:, 0].std(0)
         lower, upper = value - half, value + half
     if beside.classical is not None:
-        value = value + config.classical_share * (beside.classical - value)
+        value = value + beside.share * (beside.classical - value)
     if beside.regression is not None:
         # Where a bin may be empty it still may, however much its image promises: the lower end moves by its own share.
         lower = lower + beside.regression * np.clip(lower / np.maximum(value, 1e-6), 0, 1)
