@@ -20,7 +20,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from accuracy_report import write_report
+from accuracy_report import machine, write_report
 
 from napari_s2sst import RunConfig, open_count_cube, open_xenium
 from napari_s2sst.engine.benchmark import PANEL_METHODS, benchmark, choose_methods, rows
@@ -117,7 +117,8 @@ def run(source: Source, arguments: argparse.Namespace) -> list[dict]:
         outcomes.append(outcome)
     shape = " x ".join(str(side) for side in job.sparse[0].shape)
     facts = {"map": source.name, "shape": shape, "stride": arguments.stride}
-    return [facts | {name: str(value) for name, value in row.items()} for row in rows(outcomes)]
+    where = {"machine": machine()}
+    return [facts | {name: str(value) for name, value in row.items()} | where for row in rows(outcomes)]
 
 
 def spread_genes(ranked: list[str], count: int) -> list[str]:

@@ -11,6 +11,7 @@ import os
 import platform
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ METHODS_TEXT = """\
 - **instant**, **fast**, **balanced**: this program's presets, started from weights learnt on simulated maps
   ([method](method.md)).
 - **instant median**: `instant` without image, total counts and kriging, each bin the median of what the network deems possible
-  (`--set map_share=0 --set classical_share=0 --set classical_share_alone=0 --set image=false --set panel=false`): the lowest absolute error, not the best map.
+  (`--set map_share=0 --set classical_share=0 --set classical_share_alone=0 --set image=false --set panel=false`): the lowest
+  absolute error, not the best map.
 - **paper**: S2S-ST as published (Fang et al. 2025), a network for each gene; **pictures alone**: the same, the slide's losses
   left out. `train s` tells how long they were given, where they are in a table at all.
 - **information limit**: looks at the truth and is no method. Every bin is predicted from the *dense* map around it, itself
@@ -76,14 +78,12 @@ def write_report(table: Path, folder: Path) -> None:
     parts = [[row for row in rows if (row["map"], row["stride"]) == each] for each in maps]
     (folder / "images").mkdir(parents=True, exist_ok=True)
     plot(parts, folder / "images" / "benchmarks.png")
-    found = versions()
     text = [
         "# How accurate it is", "",
         "Made by `python benchmarks/accuracy.py`; every figure is in [benchmarks.csv](benchmarks.csv), a row for each map, gene, "
         "method and seed. All methods see the same measured bins, and scores are in log1p counts. Lower MAE, higher PCC and SSIM "
         "are better.", "",
-        f"Machine: {processor()}, {os.cpu_count()} cores; Python {found['python']}, torch {found['torch']}, "
-        f"numpy {found['numpy']}.", "",
+        *machines(rows), "",
         "![Scores of every method on every map](images/benchmarks.png)", "",
     ]  # fmt: skip
     if any(row["method"] in OURS for row in rows):
@@ -95,6 +95,27 @@ def write_report(table: Path, folder: Path) -> None:
         text += section(part)
     text += ["## The methods", "", METHODS_TEXT, ""]
     (folder / "benchmarks.md").write_text("\n".join(text), encoding="utf-8")
+
+
+def machine() -> str:
+    """This one, as it stands beside every row that is measured on it."""
+    found = versions()
+    numbers = ", ".join(f"{name} {found[name]}" for name in ("torch", "numpy"))
+    return f"{processor()}, {os.cpu_count()} cores; Python {found['python']}, {numbers}"
+
+
+def machines(rows: Sequence[dict]) -> list[str]:
+    """Which machine the rows were measured on, the one of most rows first; of the others which rows."""
+    most, *others = [name for name, _ in Counter(row["machine"] for row in rows).most_common()]
+    text = [f"Machine: {most}." + (" Elsewhere:" if others else "")]
+    for other in others:
+        maps: dict[str, list[str]] = {}
+        for row in rows:
+            if row["machine"] == other:
+                maps.setdefault(row["method"], []).append(row["map"])
+        which = "; ".join(f"{method} on {', '.join(dict.fromkeys(names))}" for method, names in maps.items())
+        text += ["" if other == others[0] else None, f"- {other}: {which}."]
+    return [line for line in text if line is not None]
 
 
 def overview(parts: Sequence[Sequence[dict]]) -> list[str]:

@@ -56,7 +56,9 @@ def test_the_papers_maps_take_no_share():
 
 def test_the_map_is_mixed_by_that_share():
     none, some, whole = (
-        impute(fit([ALONE], RunConfig.preset("instant", classical_share=0.0, classical_share_alone=share)), ALONE).values
+        impute(
+            fit([ALONE], RunConfig.preset("instant", classical_share=0.0, classical_share_alone=share)), ALONE
+        ).values
         for share in (0.0, 0.35, 1.0)
     )
     assert not np.allclose(none, whole, atol=0.05)

@@ -239,7 +239,13 @@ _SMALL = NetworkConfig(
 two cores see enough patches in a minute or two."""
 
 _MIXED = ImputationConfig(
-    tile_bins=512, overlap="hann", symmetries=8, classical_share=0.12, classical_share_alone=0.35, image=True, panel=True
+    tile_bins=512,
+    overlap="hann",
+    symmetries=8,
+    classical_share=0.12,
+    classical_share_alone=0.35,
+    image=True,
+    panel=True,
 )
 
 _REFINING = dict(
