@@ -55,8 +55,7 @@ METHODS_TEXT = """\
 - **instant**, **fast**, **balanced**: this program's presets, started from weights learnt on simulated maps
   ([method](method.md)).
 - **instant median**: `instant` without image, total counts and kriging, each bin the median of what the network deems possible
-  (`--set map_share=0 --set classical_share=0 --set classical_share_alone=0 --set image=false --set panel=false`): the lowest
-  absolute error, not the best map.
+  (`--set map_share=0 --set classical_share=0 --set image=false --set panel=false`): the lowest absolute error, not the best map.
 - **paper**: S2S-ST as published (Fang et al. 2025), a network for each gene; **pictures alone**: the same, the slide's losses
   left out. `train s` tells how long they were given, where they are in a table at all.
 - **information limit**: looks at the truth and is no method. Every bin is predicted from the *dense* map around it, itself

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_s2sst import RunConfig, interpolate, open_count_cube, open_xenium, sample, with_panel
+from napari_s2sst import GeneMap, RunConfig, interpolate, open_count_cube, open_xenium, sample, with_panel
 from napari_s2sst.engine import coexpression as module
 from napari_s2sst.engine import fixed_bins
 from napari_s2sst.engine.count_cube import CountCube
 from napari_s2sst.engine.cropping import around_tissue
+from napari_s2sst.engine.errors import SamplingError
 from napari_s2sst.engine.parcel import pack, unpack
 from napari_s2sst.engine.regression_share import regression_share
 from napari_s2sst.engine.run import prepare
@@ -47,6 +48,39 @@ def test_a_rare_gene_is_told_better_with_those_expressed_beside_it(slide):
     shares = [regression_share(each, "log1p") for each in (sparse, *with_panel([sparse], slide))]
     found = [np.corrcoef((without + share)[unmeasured], np.log1p(truth.values)[unmeasured])[0, 1] for share in shares]
     assert found[1] > found[0] + 0.01
+
+
+def test_maps_of_ones_own_are_each_others_panel(slide):
+    """Without a slide: as from one that holds these genes and no others."""
+    of_slide = slide.gene_maps(list(slide.names))
+    arrays = [GeneMap(each.values, each.tissue, each.gene, BIN_UM) for each in of_slide]
+    known_of_slide = with_panel([sample(each) for each in of_slide], slide)
+    for own, known in zip(with_panel([sample(each) for each in arrays]), known_of_slide, strict=True):
+        np.testing.assert_array_equal(own.totals, known.totals)
+        np.testing.assert_allclose(own.coexpressed, known.coexpressed, atol=1e-5)
+
+
+def test_totals_that_maps_of_ones_own_have_stay(slide):
+    sparse = [sample(GeneMap(slide.counts[n], gene=f"G{n}", totals=slide.counts[n] + 7)) for n in (0, 1)]
+    for before, after in zip(sparse, with_panel(sparse), strict=True):
+        np.testing.assert_array_equal(after.totals, before.totals)
+
+
+def test_a_single_map_of_ones_own_has_no_expectation(slide):
+    (alone,) = with_panel([sample(GeneMap(slide.counts[0], gene="G0"))])
+    assert alone.coexpressed is None
+
+
+@pytest.mark.parametrize("other", [dict(stride=3), dict(phase=(1, 0))])
+def test_maps_of_other_bins_are_no_panel(slide, other):
+    maps = [GeneMap(slide.counts[number], gene=f"G{number}") for number in (0, 1)]
+    with pytest.raises(SamplingError, match="not measured in the same bins"):
+        with_panel([sample(maps[0]), sample(maps[1], **other)])
+
+
+def test_maps_of_one_name_are_no_panel(slide):
+    with pytest.raises(SamplingError, match=r"Two maps are named ''.*GeneMap\(gene=\.\.\.\)"):
+        with_panel([sample(GeneMap(counts)) for counts in slide.counts[:2]])
 
 
 def test_the_expectation_is_a_ridge_regression_on_the_other_genes(slide):

@@ -166,7 +166,7 @@ def test_a_preview_is_the_map_as_it_is_now():
             return Command.PREVIEW
         return None
 
-    events, _ = run(train([sample(gene_map())], quick(steps=200)), answer)
+    events, _ = run(train([sample(gene_map())], quick(steps=20)), answer)
     previews = [event for event in events if isinstance(event, Previewed)]
     assert len(previews) == 1
     assert previews[0].imputed.shape == (96, 104)

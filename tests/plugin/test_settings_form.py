@@ -17,7 +17,7 @@ OTHER = {
     "warmup_steps": 3, "betas": (0.8, 0.99), "slide_weight": 2.5, "sparse_to_dense": True, "hiding": "lattice",
     "hidden_share": 0.35, "relative_loss": False, "held_out": 0.1, "patience": 3, "average": 0.9985, "precision": "float32",
     "tile_bins": 128, "overlap": "uniform", "symmetries": 4, "map_share": 0.25, "classical": ("kriging", "bilinear"),
-    "classical_share": 0.4, "classical_share_alone": 0.6, "image": False, "panel": False, "restore_measured": False,
+    "classical_share": 0.4, "classical_alone": 0.6, "image": False, "panel": False, "restore_measured": False,
     "cascades": 3, "blocks": 2, "channels": 32,
     "growth": 16, "convolutions": 2, "heads": 2, "window": 4, "attention": True, "data_consistency": False, "layout": "dense",
     "start": "replicate", "smoothings": (1.5,), "scaled": False, "quantiles": (0.1, 0.5, 0.9),
@@ -174,7 +174,7 @@ def test_reset_all_takes_back_changes_and_nonsense(qtbot, form):
 def test_a_search_shows_only_what_has_the_word_in_name_or_explanation(qtbot, form):
     qtbot.keyClicks(form.search, "kriging")
     visible = {name for name, row in form.rows.items() if row.isVisible()}
-    assert visible == {"classical_share", "classical_share_alone"}
+    assert visible == {"classical_share", "classical_alone"}
     form.search.setText("zzz")
     assert not any(row.isVisible() for row in form.rows.values())
     form.search.clear()

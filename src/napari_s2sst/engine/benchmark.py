@@ -41,10 +41,7 @@ _PAPER_SMALL = dict(
 )  # fmt: skip
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     WITHOUT_IMAGE: ("instant", {"image": False}),
-    MEDIAN: (
-        "instant",
-        {"image": False, "panel": False, "map_share": 0.0, "classical_share": 0.0, "classical_share_alone": 0.0},
-    ),
+    MEDIAN: ("instant", {"image": False, "panel": False, "map_share": 0.0, "classical_share": 0.0}),
     "paper, small network": ("paper", _PAPER_SMALL),
     "pictures alone": ("paper", {"slide_weight": 0.0}),
     "pictures alone, small network": ("paper", _PAPER_SMALL | {"slide_weight": 0.0}),

@@ -40,13 +40,11 @@ def beside_network(sparse: SparseMap, config: ImputationConfig, kind: Normalisat
 
 def classical_share(sparse: SparseMap, config: ImputationConfig) -> float:
     """Of a map, from what is known beside the gene's own bins: more where that is nothing."""
-    if not config.classical:
+    if not (config.classical and config.classical_share):
         return 0.0
     has_image = config.image and sparse.image is not None
     has_panel = config.panel and not (sparse.totals is None and sparse.coexpressed is None)
-    return (
-        config.classical_share if has_image or has_panel else max(config.classical_share, config.classical_share_alone)
-    )
+    return config.classical_share if has_image or has_panel else max(config.classical_share, config.classical_alone)
 
 
 def classical_estimate(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> np.ndarray | None:

@@ -7,13 +7,15 @@ beside the counts of a :class:`SparseMap`; :mod:`.regression_share` looks at tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from .errors import SamplingError
 from .maps import GeneMap, SparseMap
 from .transcripts import MIN_QV
 
@@ -51,15 +53,47 @@ _kept: WeakKeyDictionary[Panel, dict[tuple, Coexpression | None]] = WeakKeyDicti
 
 
 def with_panel(
-    maps: Sequence[SparseMap], slide: Panel, *, min_qv: float = MIN_QV, filled_in: bool = False
+    maps: Sequence[SparseMap], slide: Panel | None = None, *, min_qv: float = MIN_QV, filled_in: bool = False
 ) -> list[SparseMap]:
     """The same maps, all sampled from this slide on one lattice, with what its other genes lead to expect in their bins.
 
+    Without a ``slide``, as of arrays of one's own, the maps are each other's panel: all of it, for the total count of a bin is
+    the sum of theirs where they have none.
+
     ``filled_in``: the lattice is the whole of the slide's bins, as :func:`.sampling.refine` makes it. As they were, where the
-    slide has no other genes or fewer measured bins than genes. Raises :class:`BundleError` where the slide can't be read.
+    slide has no other genes or fewer measured bins than genes. Raises :class:`BundleError` where the slide can't be read,
+    :class:`SamplingError` where maps that are each other's panel differ in their measured bins or share a name.
     """
+    if slide is None:
+        return _of_each_other(maps)
     found = coexpression(maps[0], slide, min_qv=min_qv, filled_in=filled_in)
     return list(maps) if found is None else [found.beside(sparse) for sparse in maps]
+
+
+def _of_each_other(maps: Sequence[SparseMap]) -> list[SparseMap]:
+    """Maps of several genes of one lattice, with what they lead to expect of each other."""
+    if not maps:
+        return []
+    first, named = maps[0], Counter(sparse.gene for sparse in maps)
+    for sparse in maps:
+        same = (sparse.stride, sparse.phase) == (first.stride, first.phase) and np.array_equal(sparse.seen, first.seen)
+        if not same:
+            raise SamplingError(
+                f"The maps of {first.gene!r} and {sparse.gene!r} were not measured in the same bins, so neither tells what to "
+                "expect of the other. Sample maps of one slide with the same tissue, stride and phase."
+            )
+        if named[sparse.gene] > 1:
+            raise SamplingError(
+                f"Two maps are named {sparse.gene!r}, and a gene can't tell what to expect of itself. Name each: GeneMap(gene=...)."
+            )
+    totals = np.sum([sparse.values for sparse in maps], axis=0, dtype=np.float32)
+    maps = [replace(sparse, totals=totals) if sparse.totals is None else sparse for sparse in maps]
+    often = sorted(maps, key=lambda sparse: float(sparse.values.sum()), reverse=True)[:MOST_GENES]
+    if not 1 < len(often) < np.count_nonzero(first.seen):
+        return maps
+    logarithms = _columns((sparse.values[first.seen] for sparse in often), int(np.count_nonzero(first.seen)))
+    found = Coexpression([sparse.gene for sparse in often], logarithms)
+    return [found.beside(sparse) for sparse in maps]
 
 
 def coexpression(
@@ -96,19 +130,23 @@ def _place(sparse: SparseMap, min_qv: float, filled_in: bool) -> tuple[Any, ...]
 
 def _logarithms(names: Sequence[str], sparse: SparseMap, slide: Panel, min_qv: float, filled_in: bool) -> csc_matrix:
     """(measured bins, genes) log1p of the counts; empty bins take no memory."""
-    from scipy.sparse import csc_matrix
-
     bin_um = sparse.bin_um * sparse.stride if filled_in else sparse.bin_um
     take = np.s_[:, :] if filled_in else tuple(slice(first, None, sparse.stride) for first in sparse.phase)
+    maps = slide.gene_maps(list(names), bin_um=bin_um, min_qv=min_qv)
+    return _columns((each.values[take][sparse.seen] for each in maps), int(np.count_nonzero(sparse.seen)))
+
+
+def _columns(genes: Iterable[np.ndarray], bins: int) -> csc_matrix:
+    """(bins,) counts of each gene -> (bins, genes) log1p of them."""
+    from scipy.sparse import csc_matrix
+
     rows, found = [], []
-    for gene_map in slide.gene_maps(list(names), bin_um=bin_um, min_qv=min_qv):
-        counts = gene_map.values[take][sparse.seen]
+    for counts in genes:
         at = np.flatnonzero(counts > 0)
         rows.append(at.astype(np.int32))
         found.append(np.log1p(counts[at]))
     starts = np.cumsum([0, *map(len, rows)])
-    bins = int(np.count_nonzero(sparse.seen))
-    return csc_matrix((np.concatenate(found), np.concatenate(rows), starts), shape=(bins, len(names)))
+    return csc_matrix((np.concatenate(found), np.concatenate(rows), starts), shape=(bins, len(rows)))
 
 
 class Coexpression:

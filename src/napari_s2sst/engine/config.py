@@ -141,10 +141,10 @@ class ImputationConfig(_Part):
     classical: tuple[Literal["bilinear", "inverse distance", "Gaussian", "kriging", "thin plate"], ...] = ("kriging",)
     """Classical estimates whose mean a share of the map is."""
     classical_share: Fraction = 0.0
-    """That share. The network knows what maps look like, kriging how far this gene's bins tell each other."""
-    classical_share_alone: Fraction = 0.0
-    """At least this share where neither an image nor the panel's other genes take part: what they add to the correlation, which
-    the network alone has less of than kriging, is missing then."""
+    """That share; 0 for none. The network knows what maps look like, kriging how far this gene's bins tell each other."""
+    classical_alone: Fraction = 0.0
+    """At least this share where nothing but the gene's own bins is known, neither an image nor the panel's other genes: alone
+    the network is behind kriging in correlation."""
     image: bool = False
     """Look at the slide's morphology image, where it has one: it is known everywhere, and often tells more than the nearest
     measured bins. What follows from it is learnt at this gene's measured bins, and nothing is added where that does not help."""
@@ -243,7 +243,7 @@ _MIXED = ImputationConfig(
     overlap="hann",
     symmetries=8,
     classical_share=0.12,
-    classical_share_alone=0.35,
+    classical_alone=0.35,
     image=True,
     panel=True,
 )
