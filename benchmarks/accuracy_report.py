@@ -112,7 +112,9 @@ def machines(rows: Sequence[dict]) -> list[str]:
         for row in rows:
             if row["machine"] == other:
                 maps.setdefault(row["method"], []).append(row["map"])
-        which = "; ".join(f"{method} on {', '.join(dict.fromkeys(names))}" for method, names in maps.items())
+        which = "; ".join(
+            f"{method} on {', '.join(f'*{name}*' for name in dict.fromkeys(names))}" for method, names in maps.items()
+        )
         text += ["" if other == others[0] else None, f"- {other}: {which}."]
     return [line for line in text if line is not None]
 

@@ -1,6 +1,6 @@
 """Training throughput: the engine's step against a plain eager float32 loop of the same network on the same batches.
 
-python benchmarks/training_step.py [--steps 30] [--rounds 5] [--device auto] [--json FILE]
+python benchmarks/training_step.py [--steps 30] [--rounds 5] [--device auto] [--precision bfloat16] [--compiled] [--json FILE]
 
 Both are timed in turn in one process, so that what else the machine does falls on both. The plain loop is what one would write
 first: float32, default memory order, as many threads as torch takes, one backward pass for the whole batch.
@@ -33,6 +33,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each loop, in turn")
     parser.add_argument("--presets", default="fast", help="commas between; paper takes minutes a step on a processor")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", help="of the engine's step: float32, bfloat16, auto; the preset's when left out")
+    parser.add_argument("--compiled", action="store_true", help="the engine's step with the network compiled by torch")
     parser.add_argument("--json", type=Path, help="file for the figures")
     arguments = parser.parse_args()
     rows = [measure(preset, arguments) for preset in arguments.presets.split(",")]
@@ -40,6 +42,7 @@ def main() -> None:
         print(
             f"{row['preset']}: plain {row['plain_per_s']:.1f} steps/s, ours {row['ours_per_s']:.1f} steps/s, "
             f"{row['ratio']:.2f} x (from {row['least']:.2f} to {row['most']:.2f}) on {row['device']}, {row['precision']}"
+            f"{', compiled' if row['compiled'] else ''}"
         )
     if arguments.json:
         facts = {
@@ -52,11 +55,12 @@ def main() -> None:
 
 def measure(preset: str, arguments: argparse.Namespace) -> dict:
     """Steps per second of both loops, and their ratio over the rounds."""
-    config = RunConfig.preset(preset, steps=10**6, device=arguments.device)
+    config = RunConfig.preset(preset, steps=10**6, device=arguments.device, precision=arguments.precision)
     rng = np.random.default_rng(0)
     truth = GeneMap(values=rng.poisson(rng.gamma(2.0, 1.0, (182, 513))).astype(np.float32), gene="noise", bin_um=20.0)
     sparse = sample(truth, stride=2)
-    run, plain = TrainingRun([sparse], config), Plain(config, sparse)
+    run = TrainingRun([sparse], config.changed(compiled=arguments.compiled or None))
+    plain = Plain(config, sparse)
     ratios, plain_s, ours_s = [], [], []
     threads = torch.get_num_threads()
     with run.shards:
@@ -72,7 +76,7 @@ def measure(preset: str, arguments: argparse.Namespace) -> dict:
     torch.set_num_threads(threads)
     return {
         "preset": preset, "parameters": parameters(run.learner.network), "device": label(run.device), "threads": CORES,
-        "precision": resolve_precision(run.device, config.training.precision),
+        "precision": resolve_precision(run.device, config.training.precision), "compiled": run.forward.is_compiled,
         "plain_per_s": arguments.steps / statistics.median(plain_s), "ours_per_s": arguments.steps / statistics.median(ours_s),
         "ratio": statistics.median(ratios), "least": min(ratios), "most": max(ratios),
     }  # fmt: skip

@@ -16,9 +16,9 @@ OTHER = {
     "image_batch": 0, "images": Path("pictures"), "image_style": "plain", "learning_rate": 2.5e-5, "schedule": "constant",
     "warmup_steps": 3, "betas": (0.8, 0.99), "slide_weight": 2.5, "sparse_to_dense": True, "hiding": "lattice",
     "hidden_share": 0.35, "relative_loss": False, "held_out": 0.1, "patience": 3, "average": 0.9985, "precision": "float32",
-    "tile_bins": 128, "overlap": "uniform", "symmetries": 4, "map_share": 0.25, "classical": ("kriging", "bilinear"),
-    "classical_share": 0.4, "classical_alone": 0.6, "image": False, "panel": False, "restore_measured": False,
-    "cascades": 3, "blocks": 2, "channels": 32,
+    "compiled": True, "tile_bins": 128, "overlap": "uniform", "symmetries": 4, "map_share": 0.25,
+    "classical": ("kriging", "bilinear"), "classical_share": 0.4, "classical_alone": 0.6, "image": False, "panel": False,
+    "restore_measured": False, "cascades": 3, "blocks": 2, "channels": 32,
     "growth": 16, "convolutions": 2, "heads": 2, "window": 4, "attention": True, "data_consistency": False, "layout": "dense",
     "start": "replicate", "smoothings": (1.5,), "scaled": False, "quantiles": (0.1, 0.5, 0.9),
 }  # fmt: skip

@@ -84,6 +84,7 @@ schedule        how long, at which rate, which weights
 starting        what a training begins with: its stride, its first weights
 learner         a network, its optimiser and the running mean of its weights
 best_weights    those that did best on held-out bins
+compiling       a network, compiled by torch where that is wanted and possible
 recovery        a loss that explodes -> the last good weights, at half the rate
 memory          a step's batch, in as few parts as the memory holds
 provenance      what decided a run's numbers: measured bins, versions

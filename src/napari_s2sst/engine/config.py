@@ -122,6 +122,10 @@ class TrainingConfig(_Part):
     """Decay of a running mean of the weights; 0 uses the last ones."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """Arithmetic of the network; auto takes bfloat16 where the hardware multiplies it."""
+    compiled: bool = False
+    """Let torch compile the network, which joins its small operations: meant for long trainings on a GPU, no faster on a processor.
+    It takes minutes at the beginning, which count towards a time limit, and a C++ compiler (on a GPU, Triton). Where it can't be
+    done, training goes on without and says so."""
     start_from: Literal["random", "shipped"] | Path = "random"
     """The first weights: random as in the paper, shipped with the program (learnt on simulated maps), or a model file."""
 

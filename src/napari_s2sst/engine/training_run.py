@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import validation
 from .beside import Beside, beside_network
 from .best_weights import BestWeights
+from .compiling import Forward
 from .config import RunConfig
 from .device import arithmetic, choose_device, label, resolve_precision
 from .errors import TrainingError
@@ -21,7 +22,7 @@ from .imputation import impute_with
 from .keeping import Keeping, validated_before
 from .learner import Learner
 from .maps import GeneMap, SparseMap
-from .memory import in_parts
+from .memory import in_parts, is_shortage
 from .network import parameters
 from .objective import Batch, Objective
 from .patches import SlidePatches, hold_out, patch_side
@@ -82,6 +83,7 @@ class TrainingRun:
         in_memory = start is None and config.training.start_from == IN_MEMORY
         first = None if saved and in_memory else first_weights(config, stride, start)
         self.learner = Learner(config, stride, self.device, first)
+        self.forward = Forward(self.learner.network, self.training.compiled)
         self.recovery = Recovery(self.learner, expected=self.training.slide_weight + 1)
         self.best = BestWeights(from_random=self.training.start_from == "random")
         self.beside: Beside | None = None  # the network, in every preview
@@ -176,8 +178,20 @@ class TrainingRun:
 
     def _gradients(self, part: Batch) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
         """The loss and its terms of a part of the step's batch, and the gradients of the weights."""
+        called = self.forward.call
+        try:
+            return self._computed(called, part)
+        except RuntimeError as error:
+            what = None if is_shortage(error) else self.forward.gives_up(called, error)
+            if what is None:
+                raise
+        if what:
+            self.mishaps.append(Recovered(self.step + 1, what))
+        return self._gradients(part)
+
+    def _computed(self, network: nn.Module, part: Batch) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
         with arithmetic(self.device, self.training.precision):
-            terms = self.objective(self.learner.network, part)
+            terms = self.objective(network, part)
         total = sum(weight * term for weight, term in terms.values())
         gradients = torch.autograd.grad(total, self.learner.weights)
         return {"loss": total.detach(), **{name: term.detach() for name, (_, term) in terms.items()}}, gradients
@@ -259,16 +273,13 @@ class TrainingRun:
             self.mishaps.append(problem)
 
     def _preview(self) -> GeneMap:
-        quick = self.config.imputation.model_copy(update={"symmetries": 1, "overlap": "hann"})
-        if not self.config.network.quantiles:
-            quick = quick.model_copy(update={"symmetries": 8})
+        symmetries = 1 if self.config.network.quantiles else 8
+        quick = self.config.imputation.model_copy(update={"symmetries": symmetries, "overlap": "hann"})
         kind = self.config.grid.normalisation
         if self.beside is None:
             self.beside = beside_network(self.maps[0], quick, kind)
-        return impute_with(
-            self.learner.averaged(), self.maps[0], quick, kind=kind, precision=self.training.precision,
-            beside=self.beside,
-        )  # fmt: skip
+        how = dict(kind=kind, precision=self.training.precision, beside=self.beside)
+        return impute_with(self.learner.averaged(), self.maps[0], quick, **how)
 
     def _trained(self, classical: dict[str, float]) -> Trained:
         network = self.learner.averaged()

@@ -34,7 +34,7 @@ FORMAT = "napari-s2sst training 1"
 CHECKPOINT_NAME = "checkpoint.safetensors"
 """In the folder of a run's results, until those are written."""
 
-ELSEWHERE = ("device", "precision")
+ELSEWHERE = ("device", "precision", "compiled")
 """Settings that may change from one part of a training to the next, so that it can go on on another machine."""
 
 _ROWS = "rows as JSON"

@@ -34,7 +34,7 @@ RECORD_NAME = "part.json"
 _LONGEST_RECORD = 10_000_000
 """Bytes; a larger file is not ours."""
 
-_ELSEWHERE = ("device", "precision", "preset_name")
+_ELSEWHERE = ("device", "precision", "compiled", "preset_name")
 """Settings that decide no numbers, or only their last digits."""
 
 
