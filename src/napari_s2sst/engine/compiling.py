@@ -19,9 +19,7 @@ class Forward:
     def __init__(self, network: nn.Module, compiled: bool) -> None:
         self._network = network
         self._lock = Lock()
-        if (
-            compiled
-        ):  # the kept weights of smooth maps are constants, so going past their cache, as torch warns, is right
+        if compiled:  # what smooth maps keep are constants: to trace past that cache, as torch warns, is right
             warnings.filterwarnings("ignore", message="Dynamo detected a call to a .functools.lru_cache")
         self.call: nn.Module = torch.compile(network) if compiled else network
 
@@ -34,9 +32,11 @@ class Forward:
 
         None where it was another error; nothing to tell ("") where another part of the step has told it.
         """
+        if called is self._network:
+            return None
         from torch._dynamo.exc import TorchDynamoException  # slow to import, and only a compiler raises it
 
-        if called is self._network or not isinstance(error, TorchDynamoException):
+        if not isinstance(error, TorchDynamoException):
             return None
         with self._lock:
             is_told, self.call = not self.is_compiled, self._network
