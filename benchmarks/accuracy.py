@@ -23,10 +23,10 @@ import numpy as np
 from accuracy_report import machine, write_report
 
 from napari_s2sst import RunConfig, open_count_cube, open_xenium
-from napari_s2sst.engine.benchmark import PANEL_METHODS, benchmark, choose_methods, rows
-from napari_s2sst.engine.colour import colour_map
-from napari_s2sst.engine.export import write_scores_csv
-from napari_s2sst.engine.run import prepare
+from napari_s2sst.engine.benchmark.benchmark import PANEL_METHODS, benchmark, choose_methods, rows
+from napari_s2sst.engine.benchmark.colour import colour_map
+from napari_s2sst.engine.export.tables import write_scores_csv
+from napari_s2sst.engine.runs.run import prepare
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("S2SST_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_s2sst.engine.benchmark import CLASSICAL, MEDIAN, NETWORKS, OURS, PANEL_METHODS, WITHOUT_IMAGE
-from napari_s2sst.engine.limit import LIMIT
+from napari_s2sst.engine.benchmark.benchmark import CLASSICAL, MEDIAN, NETWORKS, OURS, PANEL_METHODS, WITHOUT_IMAGE
+from napari_s2sst.engine.benchmark.limit import LIMIT
 from napari_s2sst.engine.provenance import versions
 
 SCORES = {"MAE": ("mae_unmeasured", -1), "PCC": ("pcc_unmeasured", 1), "SSIM": ("ssim_unmeasured", 1)}

@@ -137,7 +137,7 @@ def show(rows: list[dict]) -> None:
 
 def measured(work: Callable, slide: Path, bin_um: float) -> dict[str, float]:
     """Wall and processor seconds and memory of one piece of work, in this process."""
-    from napari_s2sst.engine.peak_memory import PeakMemory
+    from napari_s2sst.engine.benchmark.benchmark import PeakMemory
 
     ready = work(slide, bin_um)
     with PeakMemory() as peak:

@@ -61,7 +61,7 @@ def starts(slide: Path) -> dict[str, str]:
     """Name -> what a fresh interpreter runs."""
 
     def command(*words: str) -> str:
-        return f"from napari_s2sst.cli import main; main({list(words)!r})"
+        return f"from napari_s2sst.cli.app import main; main({list(words)!r})"
 
     found = {
         "python alone": "pass",
@@ -80,7 +80,7 @@ def starts(slide: Path) -> dict[str, str]:
 
 def sample_slide(folder: Path) -> Path:
     """The embedded sample slide, written by a process of its own."""
-    code = f"from napari_s2sst.cli import main; main(['demo', {str(folder / 'slide')!r}])"
+    code = f"from napari_s2sst.cli.app import main; main(['demo', {str(folder / 'slide')!r}])"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     return folder / "slide"
 

@@ -187,7 +187,7 @@ def panel_again(slide: Path, bin_um: float):
 
 def scores(slide: Path, bin_um: float):
     """every gene's spatial score"""
-    from napari_s2sst.engine.spatial_structure import gene_structure
+    from napari_s2sst.engine.slides.structure import gene_structure
 
     bundle = opened(slide)
     genes = list(bundle.genes)
@@ -210,7 +210,7 @@ def scores_again(slide: Path, bin_um: float):
 
 
 def stains(file: Path):
-    from napari_s2sst.engine.morphology import open_stains
+    from napari_s2sst.engine.pictures.stains import open_stains
 
     return open_stains([file])[0]
 

@@ -18,8 +18,8 @@ from scipy import ndimage
 from shapely.geometry import box
 
 from napari_s2sst import GeneMap, RunConfig, fit, impute, interpolate, sample
-from napari_s2sst.engine.baselines import METHODS
-from napari_s2sst.engine.region import Region, restrict
+from napari_s2sst.engine.classical.methods import METHODS
+from napari_s2sst.engine.sampling.regions import Region, restrict
 
 
 def main() -> None:

@@ -27,9 +27,9 @@ import numpy as np
 import psutil
 
 from napari_s2sst import Command, GeneMap, RunConfig, SlideJob, run_jobs, sample
-from napari_s2sst.engine.batch_events import PartDone, Planned
-from napari_s2sst.engine.cluster import Crew
-from napari_s2sst.engine.sample_slide import write_sample_slide
+from napari_s2sst.engine.cluster.crew import Crew
+from napari_s2sst.engine.cluster.events import PartDone, Planned
+from napari_s2sst.engine.simulated.slide import write_sample_slide
 
 STEPS = 40
 PER_TASK = 4

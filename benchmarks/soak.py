@@ -86,7 +86,7 @@ def in_the_window(trainings: int, steps: int) -> list[dict[str, float]]:
     from qtpy.QtWidgets import QApplication
 
     from napari_s2sst.engine.config import RunConfig
-    from napari_s2sst.plugin.sample_data import sample_slide_folder
+    from napari_s2sst.plugin.viewer.sample_data import sample_slide_folder
 
     viewer = napari.Viewer(show=True)
     dock = viewer.window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
@@ -124,8 +124,8 @@ def in_the_window(trainings: int, steps: int) -> list[dict[str, float]]:
 
 def in_the_engine(trainings: int, steps: int) -> list[dict[str, float]]:
     from napari_s2sst import RunConfig, fit, open_xenium
-    from napari_s2sst.engine.run import complete, prepare, write_result
-    from napari_s2sst.engine.sample_slide import write_sample_slide
+    from napari_s2sst.engine.runs.run import complete, prepare, write_result
+    from napari_s2sst.engine.simulated.slide import write_sample_slide
 
     config = RunConfig.preset("fast", steps=steps, batch=2, image_batch=1, symmetries=1, device="cpu")
     found = []

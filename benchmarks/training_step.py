@@ -21,10 +21,10 @@ import torch
 
 from napari_s2sst import GeneMap, RunConfig, sample
 from napari_s2sst.engine.device import CORES, choose_device, label, resolve_precision
-from napari_s2sst.engine.network import CDCIN, parameters
-from napari_s2sst.engine.objective import Objective
-from napari_s2sst.engine.patches import SlidePatches, patch_side
-from napari_s2sst.engine.training_run import TrainingRun
+from napari_s2sst.engine.network.cdcin import CDCIN, parameters
+from napari_s2sst.engine.training.loop import TrainingRun
+from napari_s2sst.engine.training.objective import Objective
+from napari_s2sst.engine.training.patches import SlidePatches, patch_side
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from napari_s2sst import load_model
-from napari_s2sst.engine.checkpoint import shipped_model
+from napari_s2sst.engine.network.model import shipped_model
 
 OUT = Path(__file__).parents[1] / "docs" / "images" / "weights.png"
 SMOOTH = 5

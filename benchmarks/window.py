@@ -32,7 +32,7 @@ def main() -> None:
     import napari
     from qtpy.QtCore import Qt, QTimer
 
-    from napari_s2sst.plugin.sample_data import sample_slide_folder
+    from napari_s2sst.plugin.viewer.sample_data import sample_slide_folder
 
     viewer = napari.Viewer(show=True)
     viewer.window._qt_window.resize(1366, 768)

@@ -52,7 +52,7 @@ class Story:
     def run(self) -> None:
         from qtpy.QtTest import QTest
 
-        from napari_s2sst.plugin.sample_data import sample_slide_folder
+        from napari_s2sst.plugin.viewer.sample_data import sample_slide_folder
 
         arguments = self.arguments
         self.window.showNormal()
@@ -112,7 +112,7 @@ class Story:
             self.shoot(name)
         next(button for each, button in compare.buttons.items() if each.name == "OFF").click()
 
-        from napari_s2sst.engine.export_choice import ExportChoice
+        from napari_s2sst.engine.export.choice import ExportChoice
 
         with tempfile.TemporaryDirectory() as folder:
             choice = ExportChoice(comparison=True, csv=True, regions=True, script=True)

@@ -28,7 +28,7 @@ def shared_data():
 @pytest.fixture(scope="session")
 def sample_slide(tmp_path_factory) -> Path:
     """The folder of the embedded sample slide, a complete Xenium bundle."""
-    from napari_s2sst.engine.sample_slide import write_sample_slide
+    from napari_s2sst.engine.simulated.slide import write_sample_slide
 
     return write_sample_slide(tmp_path_factory.mktemp("sample") / "slide")
 

@@ -103,7 +103,7 @@ def test_importing_the_package_imports_no_torch_and_no_napari():
 
 
 def test_looking_at_a_slide_imports_nothing_that_only_its_maps_and_pixels_need(sample_slide):
-    statement = f"from napari_s2sst.cli import main\nmain(['info', {str(sample_slide)!r}])"
+    statement = f"from napari_s2sst.cli.app import main\nmain(['info', {str(sample_slide)!r}])"
     loaded = modules_after(statement) & (WINDOW | LEARNING | SLOW)
     assert not loaded
 

@@ -39,7 +39,7 @@ def test_the_command_line_gives_the_weights_and_map_of_python(by_python, sample_
 
 def test_the_windows_worker_gives_the_weights_and_map_of_python(by_python, sample_slide, qtbot):
     from napari_s2sst.plugin.session import Mode
-    from napari_s2sst.plugin.worker import Request, RunWorker
+    from napari_s2sst.plugin.threads.run import Request, RunWorker
 
     slide = open_xenium(sample_slide)
     gene_map = slide.gene_map(GENE, bin_um=20.0)

@@ -14,51 +14,50 @@ except PackageNotFoundError:  # run from a source tree that was never installed
 
 _HOME = {
     "RunConfig": "config",
-    "open_xenium": "xenium",
-    "open_count_cube": "count_cube",
+    "open_xenium": "slides.xenium",
+    "open_count_cube": "slides.bins",
     "GeneMap": "maps",
     "SparseMap": "maps",
-    "sample": "sampling",
-    "with_image": "image_features",
-    "with_panel": "coexpression",
-    "train": "training",
-    "fit": "training",
+    "sample": "sampling.lattice",
+    "with_image": "sampling.image",
+    "with_panel": "sampling.panel",
+    "train": "training.train",
+    "fit": "training.train",
     "Command": "events",
-    "Trained": "trained",
-    "load_model": "checkpoint",
-    "save_model": "checkpoint",
-    "impute": "imputation",
-    "SlideJob": "jobs",
-    "read_jobs": "jobs",
-    "run_jobs": "batch",
-    "train_on_cluster": "remote_training",
-    "interpolate": "baselines",
-    "score": "metrics",
-    "error_map": "metrics",
+    "Trained": "network.model",
+    "load_model": "network.model",
+    "save_model": "network.model",
+    "impute": "imputing.impute",
+    "SlideJob": "cluster.jobs",
+    "read_jobs": "cluster.jobs",
+    "run_jobs": "cluster.batch",
+    "train_on_cluster": "cluster.remote",
+    "interpolate": "classical.methods",
+    "score": "scores.metrics",
+    "error_map": "scores.metrics",
     "S2SSTError": "errors",
 }
 
 __all__ = ["__version__", *_HOME]
 
 if TYPE_CHECKING:
-    from .engine.baselines import interpolate
-    from .engine.batch import run_jobs
-    from .engine.checkpoint import load_model, save_model
-    from .engine.coexpression import with_panel
+    from .engine.classical.methods import interpolate
+    from .engine.cluster.batch import run_jobs
+    from .engine.cluster.jobs import SlideJob, read_jobs
+    from .engine.cluster.remote import train_on_cluster
     from .engine.config import RunConfig
-    from .engine.count_cube import open_count_cube
     from .engine.errors import S2SSTError
     from .engine.events import Command
-    from .engine.image_features import with_image
-    from .engine.imputation import impute
-    from .engine.jobs import SlideJob, read_jobs
+    from .engine.imputing.impute import impute
     from .engine.maps import GeneMap, SparseMap
-    from .engine.metrics import error_map, score
-    from .engine.remote_training import train_on_cluster
-    from .engine.sampling import sample
-    from .engine.trained import Trained
-    from .engine.training import fit, train
-    from .engine.xenium import open_xenium
+    from .engine.network.model import Trained, load_model, save_model
+    from .engine.sampling.image import with_image
+    from .engine.sampling.lattice import sample
+    from .engine.sampling.panel import with_panel
+    from .engine.scores.metrics import error_map, score
+    from .engine.slides.bins import open_count_cube
+    from .engine.slides.xenium import open_xenium
+    from .engine.training.train import fit, train
 
 
 def __getattr__(name: str):

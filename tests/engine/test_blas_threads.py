@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 import scipy.linalg
 from threadpoolctl import threadpool_info
-from napari_s2sst.engine.blas_threads import one_blas_thread
+from napari_s2sst.engine.threads import one_blas_thread
 
 def threads():
     return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}

@@ -6,10 +6,10 @@ import torch
 
 from napari_s2sst import GeneMap, RunConfig, fit, sample
 from napari_s2sst.engine.device import CORES
-from napari_s2sst.engine.network import CDCIN
-from napari_s2sst.engine.objective import Objective
-from napari_s2sst.engine.patches import SlidePatches
-from napari_s2sst.engine.shards import Shards, one_thread, set_gradients
+from napari_s2sst.engine.network.cdcin import CDCIN
+from napari_s2sst.engine.threads import Shards, one_thread, set_gradients
+from napari_s2sst.engine.training.objective import Objective
+from napari_s2sst.engine.training.patches import SlidePatches
 
 CPU = torch.device("cpu")
 

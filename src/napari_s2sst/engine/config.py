@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import ConfigError
 
+IN_MEMORY = Path("a model in memory")
+"""What a run's settings name as its start where that was no file. Repeating such a run needs that model, so this is refused
+rather than another start taken silently."""
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 PRESETS = ("instant", "fast", "balanced", "paper")

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
+from ..engine.cluster.connect import ClusterPlace
 from ..engine.config import RunConfig
 from ..engine.events import Event, Finished, Started, Stepped, Validated, Waiting
 from ..engine.maps import GeneMap
-from ..engine.workers import ClusterPlace
 
 if TYPE_CHECKING:
-    from ..engine.metrics import Scores
-    from ..engine.run import Result
-    from ..engine.trained import Trained
+    from ..engine.network.model import Trained
+    from ..engine.runs.run import Result
+    from ..engine.scores.metrics import Scores
 
 MAX_CURVE_POINTS = 2000
 """More can't be told apart in a plot 350 pixels wide; past it every second point is dropped."""

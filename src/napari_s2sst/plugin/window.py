@@ -13,35 +13,34 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import Notification, NotificationSeverity, notification_manager
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
-from ..engine.slide_facts import slide_facts
-from ..engine.unknown_size import question_of
-from . import tasks
-from .at_once import AtOnce
-from .background import Background
-from .chosen_sampling import ChosenSampling
-from .counting import Counting
-from .display import Display
-from .docked import DockedWidget, unwrapped
-from .extras import Extras
-from .models import Models
-from .opening import Opening
-from .panels import Panels
-from .regions import Regions
-from .reporting import Reporting
-from .results import Results
-from .resume_banner import ResumeBanner
-from .resuming import Resuming
-from .runner import Runner
-from .running import Running
+from ..engine.slides.facts import slide_facts
+from ..engine.slides.opening import question_of
+from .controllers.counting import Counting
+from .controllers.extras import Extras
+from .controllers.instant import AtOnce
+from .controllers.models import Models
+from .controllers.opening import Opening
+from .controllers.regions import Regions
+from .controllers.reporting import Reporting
+from .controllers.results import Results
+from .controllers.resuming import Resuming
+from .controllers.run_queue import Runner
+from .controllers.runs import Running
+from .controllers.sampling import ChosenSampling
+from .panels.pages import Panels
 from .session import Sampling, Session
-from .structure_task import StructureTask
-from .theme import theme_colours, window_style
-from .tissue_layer import TissueLayer
+from .threads import tasks
+from .threads.background import Background, StructureTask
+from .viewer.display import Display
+from .viewer.tissue_layer import TissueLayer
+from .widgets.banners import ResumeBanner
+from .widgets.docked import DockedWidget, unwrapped
+from .widgets.theme import theme_colours, window_style
 
 if TYPE_CHECKING:
     import napari
 
-    from ..engine.trained import Trained
+    from ..engine.network.model import Trained
 
 MIN_WIDTH_PX, WIDTH_PX = 364, 400
 

@@ -1,0 +1,155 @@
+"""Files that `s2sst impute` takes beside the slide: a tissue, a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..engine.slides.spatialdata_slide import SpatialDataSlide
+
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..engine.config import RunConfig
+    from ..engine.network.model import Trained
+from ..engine.config import RunConfig
+from ..engine.errors import ConfigError
+
+INTERRUPTED = 130
+"""What shells report for a program ended by Ctrl-C (128 + SIGINT)."""
+
+
+# ---- `s2sst impute --into STORE`: the result also becomes elements of a SpatialData store.
+
+IntoOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--into",
+        metavar="STORE.zarr",
+        help="Write the maps into this SpatialData store too, as a new table and its grid of bins; nothing in it is replaced.",
+        show_default=False,
+    ),
+]
+
+
+def store_for(into: Path | None, slide: Path | None, size_um: float | None) -> SpatialDataSlide | None:
+    """The store, if results can be written into it; before anything is computed. Raises S2SSTError.
+
+    ``size_um`` is of the slide, which may be another one.
+    """
+    if into is None:
+        return None
+    from ..engine.export.spatialdata_tables import check_store
+
+    own = slide is not None and slide.absolute() == into.absolute()
+    return check_store(into, unit_um=size_um if own else None)
+
+
+def put_into(store: SpatialDataSlide | None, result: Any, command: str, console: Console) -> None:
+    """Write a run's result into the store, if there is one, and say where it is. Raises ExportError."""
+    if store is None:
+        return
+    from ..engine.runs.write import put_into_store
+    from .terminal import say
+
+    labels, table = put_into_store(store, result, command)
+    say(console, f"{store.store} has it as the table {table}, on the bins {labels}.")
+
+
+def read_tissue(path: Path | None) -> np.ndarray | None:
+    """(rows, columns) booleans of an .npy file. Raises RegionError."""
+    import numpy as np
+
+    from ..engine.errors import RegionError
+
+    if path is None:
+        return None
+    try:
+        tissue = np.load(path, mmap_mode="r", allow_pickle=False)  # so that no more is believed in than the file has
+    except (OSError, ValueError, EOFError, OverflowError) as error:
+        raise RegionError(f"The tissue {path} can't be read: {error}. Give a file that numpy.save wrote.") from None
+    if not isinstance(tissue, np.ndarray) or tissue.ndim != 2 or tissue.dtype != bool:
+        raise RegionError(f"The tissue {path} is not one (rows, columns) array of booleans. Save it with numpy.save.")
+    return np.array(tissue)
+
+
+def read_model(path: Path, config: RunConfig, genes: Sequence[str]) -> Trained:
+    """The model, if it fits the maps. Raises CheckpointError."""
+    from ..engine.errors import CheckpointError
+    from ..engine.network.model import load_model
+
+    trained = load_model(path)
+    theirs = (trained.stride, trained.config.grid.normalisation)
+    ours = (config.sampling.stride, config.grid.normalisation)
+    if theirs != ours:
+        raise CheckpointError(
+            f"{path} is for a stride of {theirs[0]} and {theirs[1]} values, and these maps of {genes[0]} have a stride of "
+            f"{ours[0]} and {ours[1]} values. Give --stride {theirs[0]} --normalisation {theirs[1]}."
+        )
+    return trained
+
+
+def choose_genes(slide: Any, genes: list[str], genes_file: Path | None, all_genes: bool) -> list[str]:
+    """The genes asked for, each once, in the order given."""
+    if all_genes:
+        if genes or genes_file is not None:
+            raise ConfigError("--all-genes takes every gene; leave --gene and --genes-file out, or leave it out.")
+        return list(slide.genes)
+    if genes_file is not None:
+        try:
+            lines = genes_file.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"The list of genes {genes_file} can't be read: {error}.") from None
+        genes = genes + [line.strip() for line in lines if line.strip()]
+    if not genes:
+        some = ", ".join(list(slide.genes)[:5])
+        raise ConfigError(f"Choose genes with --gene, --genes-file or --all-genes; the most frequent here are {some}.")
+    return list(dict.fromkeys(genes))
+
+
+def open_slide(
+    bundle: Path | None,
+    map_file: Path | None,
+    config: RunConfig,
+    bin_um: float | None,
+    min_qv: float | None,
+    hest: Path | None = None,
+    size_um: float | None = None,
+) -> tuple[Any, RunConfig]:
+    """The slide, and the config with the bin size of a file that has one of its own."""
+    from ..engine.slides.opening import open_with_size
+
+    if sum(each is not None for each in (bundle, map_file, hest)) != 1:
+        raise ConfigError(
+            "Give a Xenium folder, or a count cube with --map FILE.npz, or a HEST-1k sample with --hest FILE.h5ad, and only "
+            "one of them."
+        )
+    if bundle is not None:
+        from ..engine.slides.opening import open_slide_folder
+
+        return open_slide_folder(bundle) if size_um is None else open_with_size(bundle, size_um), config
+    from ..engine.slides.bins import open_count_cube
+    from ..engine.slides.opening import open_hest
+
+    path = map_file or hest
+    option = "--map" if map_file is not None else "--hest"
+    if size_um is not None:
+        cube = open_with_size(path, size_um)
+    else:
+        cube = open_count_cube(path) if map_file is not None else open_hest(path)
+    if min_qv is not None:
+        raise ConfigError(f"--min-qv can't be used with {option}: {path.name} has no single transcripts.")
+    if size_um is not None and size_um != cube.bin_um:
+        raise ConfigError(f"{path} says that its bins are of {cube.bin_um:g} um, not {size_um:g}; leave --size-um out.")
+    if bin_um is not None and bin_um != cube.bin_um:
+        raise ConfigError(f"{path} has bins of {cube.bin_um:g} um, not {bin_um:g}; leave --bin-um out.")
+    return cube, config.changed(bin_um=cube.bin_um)

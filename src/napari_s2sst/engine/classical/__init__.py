@@ -1,0 +1,1 @@
+"""classical: see the modules."""

@@ -1,0 +1,280 @@
+"""Jobs for many slides and genes -> their missing results, one part after the other or by many workers, as a generator of events.
+
+Each part is trained, imputed, scored and written on its own as soon as it is ready, so whatever ends the batch leaves what was
+finished, and the same call does the rest. Where a worker sees the folder of results it writes there itself; else what it found
+travels back and is written here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import S2SSTError
+from ..events import Command
+from ..files import check_output_folder
+from ..training.checkpoint import CHECKPOINT_NAME, EVERY_S
+from .events import BatchEvent, BatchResult, PartDone, PartFailed, PartStarted, PartTold, Planned
+from .jobs import SlideJob, check_folders
+from .plan import Part, Plan, identity_of, open_job, plan, prepare_part, remove_if_empty
+
+if TYPE_CHECKING:
+    from .connect import Tls
+    from .crew import Crew, Errand
+
+ATTEMPTS = 3
+"""Of each part."""
+
+TELL_EVERY_S = 1.0
+"""So often a worker tells how far it is; hundreds of them share one scheduler."""
+
+FAREWELL_S = 10.0
+
+Batch = Generator[BatchEvent, Command | None, BatchResult]
+
+
+def run_jobs(
+    jobs: Sequence[SlideJob],
+    *,
+    workers: int | None = None,
+    cluster: str | None = None,
+    tls: Tls | None = None,
+    checkpoint_every_s: float = EVERY_S,
+    command: str = "",
+) -> Batch:
+    """Do what is missing of the jobs; yields events and returns :class:`BatchResult`.
+
+    ``cluster`` is the address of a Dask scheduler; ``workers`` that many processes on this computer, reachable from nowhere
+    else. With neither, as many as its cores, GPUs and memory are good for; where that is one, or Dask is not installed, this
+    process does the work itself. A program that starts workers needs the usual ``if __name__ == "__main__":``.
+
+    Send :attr:`Command.STOP` to end: finished results stay, the others keep a checkpoint, and the same call goes on from
+    there. Closing the generator does the same. ``command`` is told in the records.
+
+    Raises :class:`ConfigError` and the errors of reading a slide before anything is written; :class:`ClusterError` when the
+    cluster can't be reached or is lost, :class:`ExportError` when nothing can be written to a folder of results. What fails
+    for one part is an event, and after three times it is given up.
+    """
+    check_folders(jobs)
+    found = plan(jobs)
+    for folder in dict.fromkeys(part.job.out for part in found.parts):
+        check_output_folder(folder)
+    from .connect import has_dask, usual_workers
+
+    if found.parts and cluster is None and workers is None:
+        workers = min(usual_workers(), len(found.parts)) if has_dask() else 1
+        workers = None if workers == 1 else workers
+    if not found.parts or (cluster is None and workers is None):
+        yield Planned(found, 1)
+        return (yield from _here(found, checkpoint_every_s, command))
+    from .crew import Crew
+
+    with Crew(workers, cluster, tls) as crew, _tokens(found, crew.token):
+        return (yield from _by_crew(found, crew, checkpoint_every_s, command))
+
+
+class _Tally:
+    """How far a batch is."""
+
+    def __init__(self, found: Plan) -> None:
+        self.found = found
+        self.done: list[PartDone] = []
+        self.failed: list[PartFailed] = []
+        self.is_stopped = False
+
+    def hear(self, command: Command | None) -> None:
+        self.is_stopped = self.is_stopped or command is Command.STOP
+
+    def add(self, event: BatchEvent) -> BatchEvent:
+        if isinstance(event, PartDone):
+            self.done.append(event)
+        elif isinstance(event, PartFailed) and event.is_final:
+            self.failed.append(event)
+        return event
+
+    def result(self) -> BatchResult:
+        over = {id(event.part) for event in [*self.done, *self.failed]}
+        left = tuple(part for part in self.found.parts if id(part) not in over)
+        return BatchResult(tuple(self.done), tuple(self.failed), left, self.found.genes_done)
+
+
+class _Slides:
+    """The slide that parts are read from, opened once for all that follow each other."""
+
+    def __init__(self) -> None:
+        self._of: Path | None = None
+        self._slide: Any = None
+
+    def prepared(self, part: Part) -> Any:
+        """The part's :class:`~.run.Job`. Raises as opening and preparing do."""
+        if self._of != part.job.slide:
+            self._slide, self._of = open_job(part.job)[0], part.job.slide
+        return prepare_part(part, self._slide)
+
+
+def _here(found: Plan, every_s: float, command: str) -> Batch:
+    """All parts in this process."""
+    from .part import sentence, this_process
+
+    tally, slides = _Tally(found), _Slides()
+    for part in found.parts:
+        for attempt in range(1, ATTEMPTS + 1):
+            if tally.is_stopped:
+                return tally.result()
+            try:
+                tally.hear((yield PartStarted(part, "this process", os.getpid(), attempt)))
+                ended = yield from _one_here(part, slides, tally, every_s, command, this_process())
+            except Exception as error:
+                is_final = attempt == ATTEMPTS
+                remove_if_empty(part.folder)
+                tally.hear((yield tally.add(PartFailed(part, sentence(error), attempt, is_final))))
+                continue
+            if ended is not None:
+                tally.hear((yield tally.add(ended)))
+            break
+    return tally.result()
+
+
+def _one_here(
+    part: Part, slides: _Slides, tally: _Tally, every_s: float, command: str, worker: str
+) -> Generator[BatchEvent, Command | None, PartDone | None]:
+    from .part import Abandoned, finish, work
+
+    began, answer = time.time(), None
+    part.folder.mkdir(exist_ok=True)
+    steps = work(slides.prepared(part), checkpoint=part.folder / CHECKPOINT_NAME, every_s=every_s)
+    try:
+        event = next(steps)
+        while True:
+            tally.hear((yield PartTold(part, event)))
+            answer = Command.STOP if tally.is_stopped else None
+            event = steps.send(answer)
+    except StopIteration as end:
+        files, facts = finish(
+            end.value, identity_of(part), part.folder, worker=worker, began=began, command=command,
+            slide_path=part.job.slide,
+        )  # fmt: skip
+        return PartDone(part, files, facts)
+    except Abandoned:
+        return None
+
+
+def _by_crew(found: Plan, crew: Crew, every_s: float, command: str) -> Batch:
+    """All parts by workers; a few more than there are workers are under way, so that none waits for its input."""
+    tally, slides = _Tally(found), _Slides()
+    waiting = iter(found.parts)
+    of: dict[str, Part] = {}
+    tally.hear((yield Planned(found, crew.size)))
+    is_drained = False
+    while not tally.is_stopped and not (is_drained and not crew.busy):
+        room = crew.size + max(1, crew.size // 4) - crew.busy  # one, where the workers are still on their way
+        while room > 0 and not is_drained:
+            part = next(waiting, None)
+            if part is None:
+                is_drained = True
+                break
+            try:
+                job = None if part.job.genes_per_task is None else slides.prepared(part)
+                of[crew.send(order_for(part, job, every_s, command)).id] = part
+                room -= 1
+            except S2SSTError as error:
+                tally.hear((yield tally.add(PartFailed(part, str(error), 1, is_final=True))))
+        for news in crew.news():
+            for event in _events(of[news.errand.id], news.errand, news.kind, news.value, command):
+                tally.hear((yield tally.add(event)))
+            if news.errand.is_over:
+                of.pop(news.errand.id, None)
+    if tally.is_stopped:
+        yield from _ending(of, crew, tally, command)
+    return tally.result()
+
+
+def _ending(
+    of: dict[str, Part], crew: Crew, tally: _Tally, command: str
+) -> Generator[BatchEvent, Command | None, None]:
+    """Let workers keep what they have learnt; those that take long do so on their own, or have done so a while ago."""
+    crew.dismiss()
+    until = time.monotonic() + FAREWELL_S
+    while crew.busy and time.monotonic() < until:
+        for news in crew.news():
+            if news.kind == "done":
+                for event in _events(of[news.errand.id], news.errand, news.kind, news.value, command):
+                    yield tally.add(event)
+
+
+def _events(part: Part, errand: Errand, kind: str, value: Any, command: str) -> Iterator[BatchEvent]:
+    match kind:
+        case "begun":
+            yield PartStarted(part, errand.worker, errand.process, errand.attempts)
+        case "event":
+            yield PartTold(part, value)
+        case "failed" | "given up":
+            remove_if_empty(part.folder)
+            yield PartFailed(part, value, errand.attempts, is_final=kind == "given up")
+        case "done":
+            try:
+                files, facts = land(part, value, command)
+            except S2SSTError as error:
+                yield PartFailed(part, str(error), errand.attempts, is_final=True)
+            else:
+                yield PartDone(part, files, facts)
+
+
+def order_for(part: Part, job: Any, every_s: float, command: str) -> dict[str, Any]:
+    """What a worker needs to know of a part: its prepared ``job``, or, without one, where the whole slide is."""
+    from .wire import trained_bytes
+
+    order = {
+        "kind": "part",
+        "identity": identity_of(part),
+        "folder": part.folder.resolve(),
+        "slide": part.job.slide.resolve(),
+        "every_s": every_s,
+        "tell_every_s": TELL_EVERY_S,
+        "command": command,
+    }
+    if job is None:
+        own = part.job
+        regions = None if own.regions is None else own.regions.resolve()
+        slide_job = {"slide": own.slide.resolve(), "out": own.out.resolve(), "config": own.config, "regions": regions}
+        return order | {"slide_job": slide_job | {"fill_in": own.fill_in, "genes": part.genes}}
+    names = ("config", "sparse", "truth", "regions", "input_name", "read_s", "edited_tissue")
+    start = None if job.start is None else trained_bytes(job.start)
+    return order | {"job": {name: getattr(job, name) for name in names}, "start": start}
+
+
+def land(part: Part, answer: Mapping[str, Any], command: str) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The files and facts of a part that a worker wrote, or that are written here from what it sent."""
+    if "files" in answer:
+        return answer["files"], answer["facts"]
+    from ..runs.run import Result
+    from .part import finish
+    from .wire import trained_from
+
+    job, found = prepare_part(part), answer["result"]
+    result = Result(
+        job, trained_from(found["trained"]), found["imputed"], found["scores"], found["impute_s"], found["score_s"]
+    )
+    part.folder.mkdir(exist_ok=True)
+    return finish(
+        result, identity_of(part), part.folder, worker=answer["worker"], began=answer["began"], command=command,
+        slide_path=part.job.slide,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _tokens(found: Plan, token: str) -> Iterator[None]:
+    """An empty file in every folder of results, by which workers see that it is the same folder."""
+    files = [folder / f".s2sst-{token}" for folder in dict.fromkeys(part.job.out for part in found.parts)]
+    try:
+        for file in files:
+            file.write_bytes(b"")
+        yield
+    finally:
+        for file in files:
+            with contextlib.suppress(OSError):
+                file.unlink()

@@ -1,0 +1,1 @@
+"""export: see the modules."""

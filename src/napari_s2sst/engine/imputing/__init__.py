@@ -1,0 +1,1 @@
+"""imputing: see the modules."""

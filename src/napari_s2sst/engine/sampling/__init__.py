@@ -1,0 +1,1 @@
+"""sampling: see the modules."""

@@ -1,0 +1,1 @@
+"""scores: see the modules."""

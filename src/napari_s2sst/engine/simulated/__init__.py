@@ -1,0 +1,1 @@
+"""simulated: see the modules."""

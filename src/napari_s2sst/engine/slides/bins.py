@@ -1,0 +1,239 @@
+"""Turn a .npz of counts into what a Xenium bundle offers: genes, gene maps, an extent.
+
+The file holds ``counts[gene, row, column]``, ``genes`` and ``bin_um``, as ``numpy.savez_compressed`` writes them; other
+arrays in it are left alone. Maps start at (0, 0) um.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import BundleError
+from ..files import local_path
+from ..maps import GeneMap
+from ..pictures.stains import StainImage
+from ..transcripts.grid import tissue_mask
+from ..transcripts.table import no_such_gene
+from .xenium import DENSE_BYTES
+
+# What files that hold counts on a grid of their own have in common: they stand in for a bundle, with the bins they have.
+
+
+class FixedBins(ABC):
+    """Gene maps and extent of a grid that is what it is. Maps start at (0, 0) um."""
+
+    name: str
+    names: tuple[str, ...]
+    """Everything that has counts, controls included, in the file's order."""
+    genes: dict[str, int]
+    shape: tuple[int, int]
+    """(rows, columns)."""
+    bin_um: float
+
+    @abstractmethod
+    def counts_on_grid(self, name: str) -> np.ndarray:
+        """(rows, columns) float32 counts of one of the names."""
+
+    @abstractmethod
+    def totals_and_tissue(self) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, columns) each: counts of all genes, where the tissue is."""
+
+    @property
+    def extent_um(self) -> tuple[float, float, float, float]:
+        """(y0, x0, y1, x1), the outer edges of the bins."""
+        return (0.0, 0.0, self.shape[0] * self.bin_um, self.shape[1] * self.bin_um)
+
+    def gene_map(self, gene: str, bin_um: float | None = None, min_qv: float | None = None) -> GeneMap:
+        """Counts of one gene. Raises :class:`BundleError` on an unknown gene.
+
+        The bins are what they are: ``bin_um`` and ``min_qv`` are there so that this can stand in for a bundle, and
+        change nothing. The map's own ``bin_um`` tells the truth.
+        """
+        return self.gene_maps([gene], bin_um, min_qv)[0]
+
+    def gene_maps(
+        self, genes: Iterable[str], bin_um: float | None = None, min_qv: float | None = None
+    ) -> Sequence[GeneMap]:
+        """The same for many genes, in the order asked for; a control's name is known too.
+
+        Maps too large to be held together are each made when asked for.
+        """
+        wanted, known = list(genes), set(self.names)
+        for gene in wanted:
+            if gene not in known:
+                raise no_such_gene(gene, self.genes, self.name)
+        maps = MapsOfBins(self, tuple(wanted))
+        return maps if 4 * math.prod(self.shape) * len(wanted) > DENSE_BYTES else list(maps)
+
+
+@dataclass(frozen=True, eq=False)
+class MapsOfBins(Sequence[GeneMap]):
+    """Maps of some genes, each made when it is asked for, and none kept."""
+
+    slide: FixedBins
+    genes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.genes)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[each] for each in range(len(self))[index]]
+        slide, gene = self.slide, self.genes[index]
+        totals, tissue = slide.totals_and_tissue()
+        return GeneMap(slide.counts_on_grid(gene), tissue, gene, slide.bin_um, totals=totals)
+
+
+@dataclass(frozen=True, eq=False)
+class CountCube(FixedBins):
+    """Counts of some genes on one grid, wherever they came from."""
+
+    path: Path
+    counts: np.ndarray
+    """(genes, rows, columns) float32, in the order of ``names``."""
+    names: tuple[str, ...]
+    bin_um: float
+
+    images: tuple[StainImage, ...] = ()
+    """None: a count cube has no pictures."""
+    version: str = "count cube"
+    pixel_size_um: float | None = None
+    tissue_type: str | None = None
+    organism: str | None = None
+    panel_name: str | None = None
+    num_cells: int | None = None
+    given_um: float | None = None
+    """The bin's side as somebody said it, where the file does not."""
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @cached_property
+    def genes(self) -> dict[str, int]:
+        """Gene -> total count, most frequent first."""
+        sums = self.counts.sum(axis=(1, 2), dtype=np.float64)
+        order = sorted(zip(self.names, sums.tolist(), strict=True), key=lambda gene: (-gene[1], gene[0]))
+        return {name: round(total) for name, total in order}
+
+    @cached_property
+    def num_transcripts(self) -> int:
+        return round(float(self.counts.sum(dtype=np.float64)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.counts.shape[1:]
+
+    @property
+    def size_mm(self) -> tuple[float, float]:
+        """(height, width)."""
+        return (self.extent_um[2] / 1000, self.extent_um[3] / 1000)
+
+    def summary(self) -> str:
+        """One line: ``24 genes on 128 x 250 bins of 16 um, 0.42 M counts``."""
+        genes, rows, columns = self.counts.shape
+        n = self.num_transcripts
+        amount = f"{n / 1e6:.2f} M" if n >= 1e6 else f"{n:,}"
+        return f"{genes} genes on {rows} x {columns} bins of {self.bin_um:g} um, {amount} counts"
+
+    def counts_on_grid(self, name: str) -> np.ndarray:
+        return self.counts[self._row[name]]
+
+    def totals_and_tissue(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._totals_and_tissue
+
+    @cached_property
+    def _row(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.names)}
+
+    @cached_property
+    def _totals_and_tissue(self) -> tuple[np.ndarray, np.ndarray]:
+        totals = self.counts.sum(axis=0)
+        return totals, tissue_mask(totals, self.bin_um)
+
+
+def open_count_cube(path: str | Path, bin_um: float | None = None) -> CountCube:
+    """Open a .npz with ``counts``, ``genes`` and ``bin_um``; the side of a bin may be given where the file lacks it.
+
+    Raises :class:`BundleError` when it is not such a file.
+    """
+    given_um = bin_um
+    path = local_path(path, "a .npz with counts, genes and bin_um")
+    if not path.is_file():
+        raise BundleError(f"There is no file {path}. Choose a .npz with counts, genes and bin_um.")
+    needed = ("counts", "genes", "bin_um")
+    try:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("a single array and not a .npz")
+            missing = [name for name in needed if name not in arrays.files]
+            if given_um is not None and missing == ["bin_um"]:
+                missing = []
+            if missing:
+                raise BundleError(
+                    f"{path} has no {' and no '.join(missing)}; it has {', '.join(arrays.files) or 'nothing'}. "
+                    "Save it with counts[gene, row, column], genes and bin_um"
+                    + (", or say the bin's side in um with --size-um." if missing == ["bin_um"] else ".")
+                )
+            counts, genes = arrays["counts"], arrays["genes"]
+            bin_um = arrays["bin_um"] if "bin_um" in arrays.files else np.asarray(given_um)
+    except BundleError:
+        raise
+    # zipfile and numpy raise nearly every kind: on passwords, on other packings, on what no memory holds.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BundleError(
+            f"{path} can't be read as a count cube ({reason}). Save it with numpy.savez_compressed, without objects."
+        ) from None
+    return CountCube(
+        path, _checked_counts(path, counts), _checked_genes(path, genes, counts), _checked_bin(path, bin_um)
+    )
+
+
+def _checked_counts(path: Path, counts: np.ndarray) -> np.ndarray:
+    if counts.ndim != 3 or 0 in counts.shape or counts.dtype.kind not in "iufb":
+        raise BundleError(
+            f"The counts in {path} are {counts.dtype} of shape {counts.shape}; numbers [gene, row, column] are needed."
+        )
+    counts = counts.astype(np.float32)
+    if not np.isfinite(counts).all() or counts.min() < 0:
+        raise BundleError(
+            f"The counts in {path} hold values below 0 or not numbers. Save what was counted, 0 for nothing."
+        )
+    counts.flags.writeable = False
+    return counts
+
+
+def _checked_genes(path: Path, genes: np.ndarray, counts: np.ndarray) -> tuple[str, ...]:
+    if genes.dtype.kind not in "US" or genes.shape != counts.shape[:1]:
+        raise BundleError(
+            f"The genes in {path} are {genes.dtype} of shape {genes.shape}; {counts.shape[0]} names are needed, "
+            "one for each map in counts."
+        )
+    names = tuple(
+        name.decode("utf-8", errors="replace") if isinstance(name, bytes) else name for name in genes.tolist()
+    )
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise BundleError(
+            f"The genes in {path} name {', '.join(twice[:3])} more than once. Give every map its own name."
+        )
+    return names
+
+
+def _checked_bin(path: Path, bin_um: np.ndarray) -> float:
+    if bin_um.size != 1 or bin_um.dtype.kind not in "iuf" or not (0 < float(bin_um.reshape(())) < math.inf):
+        raise BundleError(
+            f"The bin_um in {path} is {bin_um}; it must be one number above 0. Save the side of a bin in um."
+        )
+    return float(bin_um.reshape(()))

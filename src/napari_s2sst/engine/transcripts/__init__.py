@@ -1,0 +1,1 @@
+"""transcripts: see the modules."""

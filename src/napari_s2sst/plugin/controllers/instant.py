@@ -1,0 +1,124 @@
+"""What the weights that come with the program make of the shown gene, before any training: first the map, then how good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from ...engine.config import RunConfig
+from ...engine.sampling.regions import Region
+from ..session import Entry, Session
+from ..threads import tasks
+from ..threads.background import Background
+from ..threads.request import Request
+from ..viewer.comparison import CompareMode
+from ..viewer.display import Display
+from ..viewer.tissue_layer import TissueLayer
+from ..widgets.docked import single_shot
+from .results import Results
+
+
+class AtOnce(QObject):
+    """Imputes in the background whenever it is asked to, and shows it; never while a run needs the processor."""
+
+    failed = Signal(str)
+
+    def __init__(
+        self,
+        session: Session,
+        display: Display,
+        results: Results,
+        regions: Callable[[], tuple[Region, ...]],
+        tissue: TissueLayer,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self.session, self.display, self.results = session, display, results
+        self._regions, self._tissue = regions, tissue
+        self._on = True
+        self._cut_short = False
+        self._late: Entry | None = None
+        self._show_late = single_shot(self, 0, self._put_late)
+        results.comparison.ended.connect(self._show_late.start)
+        self._background = Background(self)
+        self._background.failed.connect(self.failed)
+
+    @property
+    def busy(self) -> bool:
+        return self._background.busy
+
+    def switch(self, on: bool) -> None:
+        self._on = on
+        self.start()
+
+    def start(self) -> None:
+        """Of what is counted; unless it is switched off."""
+        session = self.session
+        if self._on and session.gene_map is not None and not session.running:
+            request = self._request()
+            self._cut_short, self._late = False, None
+            self._background.start(lambda: tasks.impute_at_once(request), lambda result: self._imputed(request, result))
+
+    def rest(self) -> None:
+        """A run begins: it needs the processor, and its maps are not to be covered."""
+        self._cut_short = self._cut_short or self.busy
+        self.abandon()
+
+    def go_on(self) -> None:
+        """The run came to nothing: what it cut short is done after all."""
+        if self._cut_short:
+            self.start()
+
+    def abandon(self) -> None:
+        self._background.abandon()
+        self._show_late.stop()
+        self._late = None
+
+    def _request(self) -> Request:
+        """A run of the preset ``instant``."""
+        session, chosen = self.session, self.session.config
+        config = RunConfig.preset(
+            "instant", bin_um=chosen.grid.bin_um, min_qv=chosen.grid.min_qv, stride=chosen.sampling.stride,
+            phase=chosen.sampling.phase, normalisation=chosen.grid.normalisation, device="cpu",
+        )  # fmt: skip
+        return Request(
+            (session.gene_map,), config, session.sampling.mode, Path(session.bundle.path), self._regions(),
+            images=tasks.images_of(session.bundle), panel=session.bundle, edited_tissue=self._tissue.edited,
+            size_um=getattr(session.bundle, "given_um", None),
+        )  # fmt: skip
+
+    def _imputed(self, request: Request, result: Any) -> None:
+        if not self._holds(request):
+            return
+        entry = Entry(result)
+        self.session.take_at_once(entry)
+        self.display.show_at_once(entry)
+        self.results.show()
+        self._background.start(lambda: tasks.judge_at_once(request), lambda result: self._judged(request, result))
+
+    def _judged(self, request: Request, result: Any) -> None:
+        """Unless a run's result is looked at by now."""
+        shown = self.session.shown
+        if self._holds(request) and (shown is None or shown.number == 0):
+            entry = Entry(result)
+            self.session.take_at_once(entry)
+            self.results.show()
+            self._late = entry
+            self._put_late()
+
+    def _put_late(self) -> None:
+        """What is compared just now is left in peace."""
+        entry = self._late
+        if entry is not None and self.results.comparison.mode is CompareMode.OFF:
+            self._late = None
+            if entry.same(self.session.shown):
+                self.display.show_at_once(entry, again=True)
+
+    def _holds(self, request: Request) -> bool:
+        """Whether the window still says what was asked for."""
+        session = self.session
+        same = session.gene_map is request.maps[0] and session.sampling.stride == request.config.sampling.stride
+        return self._on and same and session.sampling.mode is request.mode and not session.running

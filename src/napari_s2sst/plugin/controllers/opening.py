@@ -1,0 +1,171 @@
+"""Open slides: from the dialog, a sample, or what was dropped on the window."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from ...engine.errors import BundleError
+from ...engine.reports.log import hide_name, hide_path
+from ...engine.slides.opening import SizeQuestion, open_with_size, question_of, question_to
+from ..panels.slide.questions import SizeDialog
+from ..session import Session
+from ..threads import tasks
+from ..threads.background import Background
+from ..viewer.display import Display
+from ..viewer.layers import slide_layers, slide_of
+from ..widgets.docked import single_shot
+
+
+def read_slide(path: Path, known: bool, asks: bool) -> tasks.OpenedSlide | SizeQuestion:
+    """A slide, or what must be known before it can be shown; with ``asks`` False it is shown as well as it can be.
+
+    Raises BundleError.
+    """
+    try:
+        found = tasks.open_slide(path, known)
+    except BundleError:
+        if asks and (question := question_to(path)) is not None:
+            return question
+        raise
+    question = question_of(found.bundle) if asks else None
+    return question if question is not None and question.kind == "pixel" else found
+
+
+def read_sized(path: Path, size_um: float) -> tasks.OpenedSlide:
+    """A slide whose pixels or bins are of the size that its user says. Raises BundleError."""
+    hide_path(path, "the slide")
+    bundle = open_with_size(path, size_um)
+    hide_name(bundle.name, "the slide's name")
+    return tasks.OpenedSlide(bundle, slide_layers(bundle), dict(bundle.genes))
+
+
+class Opening(QObject):
+    """One slide at a time; a newer one makes the one under way worthless."""
+
+    leaving = Signal()
+    """Another slide was read and is about to be shown; what belongs to the one before should end."""
+    opened = Signal(object)
+    """A tasks.OpenedSlide; its layers are in the viewer."""
+    failed = Signal(str)
+    idle = Signal()
+
+    def __init__(self, session: Session, display: Display, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.session, self.display, self._window = session, display, parent
+        self._seen: list[Path] = []
+        self._background = Background(self)
+        self._background.failed.connect(self.failed)
+        self._background.idle.connect(self.idle)
+        self._notice = single_shot(self, 0, self._notice_layers)
+        self.dialog: SizeDialog | None = None
+        """While it asks how large a pixel or bin is."""
+
+    @property
+    def busy(self) -> bool:
+        return self._background.busy
+
+    @property
+    def noticing(self) -> bool:
+        """Layers came or went that were not looked at yet."""
+        return self._notice.isActive()
+
+    def open(self, path: str | Path, size_um: float | None = None) -> None:
+        """A Xenium folder or a table of counts; ``size_um``: of its pixels or bins, where no file tells."""
+        path = Path(path)
+        if size_um is not None:
+            self._answered(path, size_um)
+            return
+        self.session.message = ""
+        self.session.busy = f"Opening {path.name} ..."
+        known = path in self.display.slides()
+        self._background.start(lambda: read_slide(path, known, True), self._read)
+
+    def ask_for_size(self) -> None:
+        """Of the slide that is open, where its size was assumed or is not known."""
+        question = None if self.session.bundle is None else question_of(self.session.bundle)
+        if question is not None:
+            self._ask(replace(question, without=""))  # that is how it is open
+
+    def open_sample(self) -> None:
+        """The simulated slide; writing it takes some seconds the first time."""
+        self.session.message = ""
+        self.session.busy = "Opening the simulated slide ..."
+        known = self.display.slides()
+        self._background.start(lambda: tasks.open_sample(known), self._opened)
+
+    def ask_for_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self._window, "Open a Xenium output folder")
+        if path:
+            self.open(path)
+
+    def ask_for_file(self) -> None:
+        kinds = "Tables of counts (*.h5ad *.npz)"
+        path, _ = QFileDialog.getOpenFileName(self._window, "Open a table of counts", "", kinds)
+        if path:
+            self.open(path)
+
+    def notice_soon(self, *_: Any) -> None:
+        """Layers came or went: perhaps a slide was dropped on the window."""
+        self._notice.start()
+
+    def abandon(self) -> None:
+        if self.dialog is not None:
+            self.dialog.reject()
+        self._notice.stop()
+        self._background.abandon()
+
+    def _notice_layers(self) -> None:
+        if self.busy:
+            return
+        before, self._seen = self._seen, self.display.slides()
+        new = [path for path in self._seen if path not in before]
+        if new:
+            self.open(new[-1])
+
+    def _read(self, found: tasks.OpenedSlide | SizeQuestion) -> None:
+        if isinstance(found, SizeQuestion):
+            self._ask(found)
+        else:
+            self._opened(found)
+
+    def _ask(self, question: SizeQuestion) -> None:
+        if self.dialog is not None:
+            self.dialog.reject()
+        self.dialog = SizeDialog(question, self._window)
+        self.dialog.answered.connect(lambda size_um: self._answered(question.path, size_um))
+        self.dialog.finished.connect(self._asked)
+        self.dialog.open()
+
+    def _asked(self, _: int) -> None:
+        self.dialog = None
+
+    def _answered(self, path: Path, size_um: float | None) -> None:
+        """Open it again; None: without what the size is for."""
+        self.session.message = ""
+        self.session.busy = f"Opening {path.name} ..."
+        if size_um is None:
+            known = path in self.display.slides()
+            self._background.start(lambda: read_slide(path, known, False), self._read)
+        else:
+            self._background.start(lambda: read_sized(path, size_um), self._opened_anew)
+
+    def _opened_anew(self, slide: tasks.OpenedSlide) -> None:
+        """What is in the viewer of it lies at another scale."""
+        layers = self.display.viewer.layers
+        for layer in [layer for layer in layers if slide_of(layer) == Path(slide.bundle.path)]:
+            layers.remove(layer)
+        self._opened(slide)
+
+    def _opened(self, slide: tasks.OpenedSlide) -> None:
+        self.leaving.emit()
+        self.session.open(slide.bundle)
+        path = Path(slide.bundle.path)
+        self._seen.append(path)
+        self.display.show_slide(path, slide.layers)
+        self.opened.emit(slide)
+        self.notice_soon()  # what was dropped meanwhile

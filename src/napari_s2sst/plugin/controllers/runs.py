@@ -1,0 +1,173 @@
+"""Make runs of what is chosen, and show on the panels and in the viewer what they tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from ...engine.errors import S2SSTError
+from ...engine.events import Finished, Previewed, Recovered, Started, Stepped, Unsaved, Validated, Waiting
+from ...engine.maps import GeneMap
+from ...engine.runs.kept import Painted, new_training
+from ...engine.sampling.regions import Region
+from ..panels.pages import Panels
+from ..session import Session, Several, State
+from ..threads.request import KEEP_EVERY_S, LiveScores, Request, Stage, Told
+from ..threads.tasks import Counted, images_of
+from ..viewer.display import Display
+from ..viewer.layers import value_limits
+from ..widgets.clock import clock
+from .counting import Counting
+from .run_queue import Runner
+
+if TYPE_CHECKING:
+    from ...engine.network.model import Trained
+
+
+class Running(QObject):
+    """One row of runs at a time."""
+
+    failed = Signal(str)
+    warned = Signal(str)
+    """Something to know of a run that goes on."""
+    finished = Signal()
+    """The session shows a new result, and the viewer its maps."""
+
+    def __init__(self, session: Session, runner: Runner, panels: Panels, display: Display, parent: QObject) -> None:
+        super().__init__(parent)
+        self.session, self.runner, self.panels, self.display = session, runner, panels, display
+        self.keep_every_s = KEEP_EVERY_S
+        self._warned: set[str] = set()
+        runner.began.connect(self._began)
+        runner.told.connect(self._told)
+        runner.returned.connect(self._returned)
+        runner.failed.connect(self._failed)
+
+    def start(
+        self,
+        counting: Counting,
+        regions: tuple[Region, ...],
+        start: Trained | None,
+        *,
+        trains: bool = True,
+        edited_tissue: bool = False,
+        painted: Painted | None = None,
+    ) -> None:
+        """A run for each chosen gene, or one for all; with several, the others are counted first."""
+
+        def begin(maps: tuple) -> None:
+            chosen = dict(regions=regions, start=start, trains=trains, edited_tissue=edited_tissue, painted=painted)
+            self.begin(*self.requests(maps, **chosen))
+
+        if len(self.session.genes) <= 1:
+            begin((self.session.gene_map,))
+        else:
+            counting.all(lambda counted: begin(counted.maps) if self._still(counted) else None)
+
+    def begin(self, *requests: Request) -> None:
+        """One after the other."""
+        try:
+            self.runner.start(*requests)
+        except S2SSTError as error:
+            self.failed.emit(str(error))
+
+    def abandon(self) -> None:
+        """End a row of runs and forget it, with what it has shown."""
+        self.runner.abandon()
+        self.display.end_preview()
+        self.panels.clear_run()
+        self._show_queue()
+
+    def _still(self, counted: Counted) -> bool:
+        """Whether these are what is chosen, and nothing else was begun meanwhile."""
+        session = self.session
+        same = tuple(each.gene for each in counted.maps) == session.genes
+        return same and not session.outdated and not session.running
+
+    def requests(
+        self,
+        maps: tuple[GeneMap, ...],
+        *,
+        regions: tuple[Region, ...] = (),
+        start: Trained | None = None,
+        trains: bool = True,
+        edited_tissue: bool = False,
+        painted: Painted | None = None,
+    ) -> list[Request]:
+        """Runs on maps of the session's slide, as its settings say; each training is kept in a place of its own."""
+        session = self.session
+        groups = [maps] if session.several is Several.TOGETHER else [(each,) for each in maps]
+        trains = trains or start is None
+        keeps = trains and session.config.training.steps != 0
+        waiting = [tuple(each.gene for group in groups[at:] for each in group) for at in range(1, len(groups) + 1)]
+        return [
+            Request(
+                group, session.config, session.sampling.mode, Path(session.bundle.path), regions, start, trains, edited_tissue,
+                painted, session.bundle.name, then, new_training() if keeps else None, self.keep_every_s,
+                images=images_of(session.bundle), panel=session.bundle, size_um=getattr(session.bundle, "given_um", None),
+                cluster=session.cluster if keeps else None,
+            )
+            for group, then in zip(groups, waiting, strict=True)
+        ]  # fmt: skip
+
+    def _began(self, request: Request) -> None:
+        self.panels.clear_run()
+        self.panels.show_page("Training")
+        self.display.begin_run(tuple(each.gene for each in request.maps))
+        self._show_queue()
+        self.panels.run.setBusy("Getting ready ...")
+
+    def _told(self, event: Told) -> None:
+        panels = self.panels
+        match event:
+            case Stage():
+                panels.run.setBusy(event.text)
+            case Waiting() if self.session.state is State.STARTING or event.is_stuck:
+                panels.run.setBusy(event.what)
+            case Started():
+                panels.run.setBusy("")
+                panels.losses.setClassical(event.classical)
+            case Stepped() if self.session.state is not State.STOPPING:
+                panels.run.setProgress(event)
+                if not self.session.started.held_out_bins:
+                    panels.losses.setLossCurve(self.session.loss_curve)
+            case Validated():
+                panels.losses.setLosses(self.session.losses)
+            case Previewed():
+                limits = value_limits(self.runner.sparse, self.runner.request.config)
+                self.display.show_preview(event.imputed, limits)
+            case LiveScores():
+                panels.live.setScores(event.step, event.scores)
+            case Recovered(what=text) | Unsaved(why=text) if text not in self._warned:
+                self._warned.add(text)
+                self.warned.emit(text)
+            case Finished():
+                panels.run.setBusy("Finishing ...")
+
+    def _returned(self, result: Any) -> None:
+        session, finished = self.session, self.session.finished
+        how = "Stopped" if finished is not None and finished.stopped else "Done"
+        self.panels.run.setDone(f"{how}: {result.trained.steps:,} steps in {clock(result.trained.seconds)}")
+        session.model = result.trained
+        session.take(result, self.display.run_number)
+        self.display.show_result(session.shown)
+        self.finished.emit()
+        if not self.runner.waits:
+            self.panels.show_page("Results")
+        self._show_queue(done=True)
+
+    def _failed(self, message: str) -> None:
+        self.panels.run.setBusy("")
+        self._show_queue(done=True)
+        self.display.end_preview()
+        self.failed.emit(message)
+
+    def _show_queue(self, *, done: bool = False) -> None:
+        """A row that was stopped is not shown any more."""
+        queue = self.session.queue
+        if queue is None or (done and not self.runner.waits and queue.number < queue.total):
+            self.panels.run.setQueue(0, 1, "")
+        else:
+            self.panels.run.setQueue(queue.number - (not done), queue.total, queue.gene)

@@ -1,0 +1,1 @@
+"""slide: see the modules."""

@@ -1,0 +1,190 @@
+"""Show what a slide is in a few quiet rows, and offer its optional layers in a menu."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QAction
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from superqt import QElidingLabel
+
+from ....engine.slides.opening import SizeQuestion
+
+# ---- Show which slide is open, what goes on, and ask for another one; always in sight above the pages.
+
+NOTHING_OPEN = "Open a slide, or drop its folder here."
+
+
+class SlideHeader(QWidget):
+    """Name and Open on one line, what is shown or under way on the next."""
+
+    openRequested = Signal()
+    openFileRequested = Signal()
+    sampleRequested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._name = QElidingLabel("No slide is open")
+        self._name.setObjectName("s2sst_slide_name")
+        self._about = QElidingLabel(NOTHING_OPEN)
+        self._about.setObjectName("s2sst_quiet")
+        for label in (self._name, self._about):
+            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._about_text = NOTHING_OPEN
+        self.open_button = QPushButton("&Open")
+        self.open_button.setToolTip(
+            "Open a Xenium output folder, a table of counts, or a simulated slide to try.\n"
+            "Dropping a Xenium folder on the napari window does the same."
+        )
+        self._menu = QMenu(self.open_button)
+        self._menu.setToolTipsVisible(True)
+        for text, tip, signal in (
+            (
+                "Xenium &folder...",
+                "The folder with experiment.xenium in it, or a SpatialData store (.zarr)",
+                self.openRequested,
+            ),
+            ("&Table of counts...", "Counts on a grid: .h5ad of anndata, or .npz", self.openFileRequested),
+            ("&Simulated sample slide", "A made-up breast section that comes with the program", self.sampleRequested),
+        ):
+            action = self._menu.addAction(text)
+            action.setToolTip(tip)
+            action.triggered.connect(lambda _=False, signal=signal: signal.emit())
+        self.open_button.setMenu(self._menu)
+        text = QVBoxLayout()
+        text.setSpacing(1)
+        text.addWidget(self._name)
+        text.addWidget(self._about)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addLayout(text, 1)
+        row.addWidget(self.open_button, 0, Qt.AlignmentFlag.AlignTop)
+
+    def setSlide(self, name: str, tooltip: str = "") -> None:
+        self._name.setText(name)
+        self._name.setToolTip(tooltip)
+
+    def setShown(self, text: str) -> None:
+        """What is looked at, such as ``LTF, imputed at once``."""
+        self._about_text = text
+        self._about.setText(text)
+
+    def setBusy(self, text: str) -> None:
+        """What goes on in the background, in place of what is shown; "" shows that again."""
+        self._about.setText(text or self._about_text)
+
+    def about(self) -> str:
+        return self._about.text()
+
+    def setEnabledParts(self, *, can_open: bool) -> None:
+        self.open_button.setEnabled(can_open)
+
+
+LABEL_COLUMN_PX = 72
+
+
+class SlideCard(QWidget):
+    """Facts above, "Add layer" below. It only draws and asks: a layer's tick follows :meth:`setChoices`."""
+
+    layerToggled = Signal(str, bool)
+    """The key of a choice, and whether it is to be shown."""
+    sizeRequested = Signal()
+    """The user knows how large a pixel or bin is."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._actions: dict[str, QAction] = {}
+        self._rows = QGridLayout()
+        self._rows.setContentsMargins(0, 0, 0, 0)
+        self._rows.setVerticalSpacing(1)
+        self._rows.setHorizontalSpacing(6)
+        self._rows.setColumnMinimumWidth(0, LABEL_COLUMN_PX)
+        self._rows.setColumnStretch(1, 1)
+        self._menu = QMenu(self)
+        self._menu.setToolTipsVisible(True)
+        # Not a tool button: napari draws those without a frame, and the arrow over the text.
+        self.layer_button = QPushButton("Add &layer")
+        self.layer_button.setToolTip(
+            "Show more of this slide: all transcripts, cell and nucleus outlines, single transcripts, the H&E picture."
+        )
+        self.layer_button.setMenu(self._menu)
+        below = QHBoxLayout()
+        below.addWidget(self.layer_button)
+        self.size_button = QPushButton()
+        self.size_button.setToolTip("Say how large a bin or a pixel of this slide is")
+        self.size_button.clicked.connect(self.sizeRequested)
+        below.addWidget(self.size_button)
+        below.addStretch()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(self._rows)
+        layout.addLayout(below)
+        self.setChoices(())
+        self.setSizeQuestion(None)
+
+    def facts(self) -> list[tuple[str, str]]:
+        """The rows as they are shown, not elided."""
+        cells = [self._rows.itemAtPosition(row, column) for row in range(self._rows.rowCount()) for column in (0, 1)]
+        texts = [cell.widget().text() for cell in cells if cell is not None]
+        return list(zip(texts[::2], texts[1::2], strict=True))
+
+    def setFacts(self, rows: Sequence[tuple[str, str]]) -> None:
+        """(label, value) rows, such as engine's ``slide_facts`` gives; none clears the card."""
+        while (item := self._rows.takeAt(0)) is not None:
+            item.widget().deleteLater()
+            item.widget().setParent(None)
+        for number, (label, value) in enumerate(rows):
+            name = QLabel(label)
+            name.setObjectName("s2sst_quiet")
+            text = QElidingLabel(value)
+            text.setToolTip(f"{label}: {value}")
+            text.setTextFormat(Qt.TextFormat.PlainText)
+            text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+            self._rows.addWidget(name, number, 0)
+            self._rows.addWidget(text, number, 1)
+
+    def setChoices(self, choices: Sequence[Choice]) -> None:
+        """The optional layers: ticked when shown, grey with the reason as tooltip when there is none."""
+        if [choice.key for choice in choices] != list(self._actions):
+            self._menu.clear()
+            self._actions = {choice.key: self._action(choice.key) for choice in choices}
+        for choice in choices:
+            action = self._actions[choice.key]
+            action.setText(choice.label.replace("&", "&&"))  # not a mnemonic
+            action.setToolTip(choice.tooltip)
+            action.setEnabled(choice.available)
+            action.setChecked(choice.shown)
+        self.layer_button.setEnabled(bool(choices))
+
+    def setSizeQuestion(self, question: SizeQuestion | None) -> None:
+        """What is not known of the slide's size: offered to be told. None: nothing."""
+        self.size_button.setVisible(question is not None)
+        if question is not None:
+            self.size_button.setText(f"{question.title}...")
+            self.size_button.setToolTip(f"{question.why}\nSay it, and the slide is opened again.")
+
+    def action(self, key: str) -> QAction:
+        """The menu's entry of a choice."""
+        return self._actions[key]
+
+    def _action(self, key: str) -> QAction:
+        action = self._menu.addAction("")
+        action.setCheckable(True)
+        # `triggered` comes from the user alone, and not from setChecked.
+        action.triggered.connect(lambda on: self.layerToggled.emit(key, on))
+        return action
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An optional layer, as a menu offers it."""
+
+    key: str
+    label: str
+    tooltip: str
+    """What it shows, or why there is none."""
+    available: bool
+    shown: bool

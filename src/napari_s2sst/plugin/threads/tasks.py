@@ -1,0 +1,253 @@
+"""What the window has done in the background: plain functions of values, no Qt, nothing kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...engine.config import RunConfig
+from ...engine.errors import CheckpointError, ConfigError, S2SSTError
+from ...engine.maps import GeneMap, SparseMap
+from ...engine.reports.log import hide_name, hide_path
+from ...engine.sampling.regions import Region, restrict
+from ..session import Mode
+from ..viewer.layers import LayerData, slide_layers
+from .request import Request
+from .run import job_of, seen_of, sparse_of
+
+if TYPE_CHECKING:
+    from ...engine.export.choice import ExportChoice
+    from ...engine.network.model import Trained
+    from ...engine.pictures.stains import StainImage
+    from ...engine.runs.kept import Interrupted
+    from ...engine.runs.run import Result
+    from ...engine.scores.diagnostics import Diagnostics
+    from ...engine.scores.regions import RegionRow
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedSlide:
+    """A slide, and what is slow to find out about it."""
+
+    bundle: Any
+    layers: list[LayerData]
+    genes: dict[str, int]
+
+
+def open_slide(path: Path, known: bool) -> OpenedSlide:
+    """Read what the window shows of a slide; ``known``: its layers are in the viewer already. Raises BundleError."""
+    hide_path(path, "the slide")
+    bundle = opened(path)
+    hide_name(bundle.name, "the slide's name")
+    genes = dict(bundle.genes)
+    return OpenedSlide(bundle, [] if known else slide_layers(bundle), genes)
+
+
+def open_sample(known: Sequence[Path]) -> OpenedSlide:
+    """The simulated slide, written into the user's cache folder when it is not there yet."""
+    from ..viewer.sample_data import sample_slide_folder
+
+    folder = sample_slide_folder()
+    return open_slide(folder, folder in known)
+
+
+def opened(path: Path) -> Any:
+    """A Xenium or SpatialData folder, a count cube or an AnnData file, by what the path looks like. Raises BundleError."""
+    if path.suffix == ".npz":
+        from ...engine.slides.bins import open_count_cube
+
+        return open_count_cube(path)
+    if path.suffix == ".h5ad":
+        from ...engine.slides.opening import open_hest
+
+        return open_hest(path)
+    from ...engine.slides.opening import open_slide_folder
+
+    return open_slide_folder(path)
+
+
+Edited = Callable[[GeneMap], GeneMap]
+"""What was painted and erased of the tissue, put into a map."""
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """Counts of the genes that were asked for."""
+
+    maps: tuple[GeneMap, ...]
+    """Inside the regions."""
+    whole: GeneMap
+    """The first one on the whole slide, with the tissue as it was edited."""
+
+
+def count_genes(
+    bundle: Any, genes: Sequence[str], config: RunConfig, regions: tuple[Region, ...], edited: Edited
+) -> Counted:
+    """Counts of some genes in one pass, in the edited tissue, inside the regions.
+
+    Raises BundleError (unknown gene) and RegionError (no tissue in them).
+    """
+    for number, region in enumerate(regions, start=1):
+        hide_name(region.name, f"region {number}")
+    maps = [
+        edited(each) for each in bundle.gene_maps(list(genes), bin_um=config.grid.bin_um, min_qv=config.grid.min_qv)
+    ]
+    return Counted(tuple(restrict(each, regions) if regions else each for each in maps), maps[0])
+
+
+def images_of(bundle: Any) -> tuple[StainImage, ...]:
+    """The slide's stains; none where it is a table of counts."""
+    return tuple(getattr(bundle, "images", ()))
+
+
+@dataclass(frozen=True, eq=False)
+class Recalled:
+    """What a training that was interrupted goes on with."""
+
+    counted: Counted
+    """Its genes, then those that were waiting."""
+    start: Trained | None
+    config: RunConfig
+    """On the best device there is, if the one it was on is gone."""
+
+
+def recall(interrupted: Interrupted, bundle: Any, edited: Edited) -> Recalled:
+    """Count an interrupted training's genes as they were counted. Raises CheckpointError where the slide is not the same."""
+    from ...engine.device import choose_device
+    from ...engine.provenance import sparse_hash
+    from ...engine.runs.kept import named
+
+    record = interrupted.record
+    problem = f"The training of {named(record.genes)} can't go on:"
+    try:
+        counted = count_genes(bundle, (*record.genes, *record.waiting), record.config, record.regions, edited)
+        maps = counted.maps[: len(record.genes)]
+        request = Request(maps, record.config, Mode(record.mode), record.slide, images=images_of(bundle))
+        found = sparse_hash(seen_of(request))
+        start = interrupted.kept.start()
+    except S2SSTError as error:
+        raise CheckpointError(f"{problem} {error}") from error
+    if found != interrupted.unfinished.input_sha256:
+        raise CheckpointError(f"{problem} the counts of {record.slide_name} are not those it began with.")
+    config = record.config
+    try:
+        choose_device(config.device)
+    except ConfigError:
+        config = config.changed(device="auto")
+    return Recalled(counted, start, config)
+
+
+def impute_at_once(request: Request) -> Result:
+    """What the weights that come with the program make of a map, without looking at anything first. Raises S2SSTError.
+
+    Image and other genes take part if what they tell is known already.
+    """
+    from ...engine.imputing.impute import impute_with
+    from ...engine.network.model import load_model, shipped_model
+    from ...engine.runs.run import Result
+    from ...engine.sampling import image as image_features
+    from ...engine.sampling import panel as coexpression
+
+    measured, config = sparse_of(request), request.config
+    images = request.images if image_features.is_known(measured, request.images) else ()
+    panel, min_qv, filled_in = request.panel, config.grid.min_qv, request.mode is Mode.FILL_IN
+    is_counted = panel and coexpression.is_known(measured[0], panel, min_qv=min_qv, filled_in=filled_in)
+    job = job_of(replace(request, images=images, panel=panel if is_counted else None))
+    start = load_model(shipped_model(config.sampling.stride))
+    # The map that is judged, some seconds later, has all symmetries.
+    first = config.imputation.model_copy(update={"symmetries": 1})
+    imputed = impute_with(
+        _network(start), job.sparse[0], first, kind=config.grid.normalisation,
+        precision=config.training.precision,
+    )  # fmt: skip
+    return Result(job, start, (imputed,), {}, 0.0, 0.0)
+
+
+def judge_at_once(request: Request) -> Result:
+    """The same with an uncertainty stretched to fit held-out bins, scored beside the classical methods."""
+    from ...engine.runs.run import complete
+    from ...engine.training.train import fit
+
+    job = job_of(request)
+    return complete(job, fit(list(job.sparse), job.config))
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What the results page says beyond scores."""
+
+    diagnostics: Diagnostics | None
+    regions: tuple[RegionRow, ...]
+
+
+def judge(
+    regions: tuple[Region, ...], sparse: SparseMap, imputed: GeneMap, truth: GeneMap | None, scores: Any
+) -> Judged:
+    """How errors are spread, whether the uncertainty is honest, and each region by itself."""
+    from ...engine.scores.diagnostics import diagnose
+    from ...engine.scores.regions import region_rows
+
+    found = None if truth is None or not scores else diagnose(sparse, imputed, truth, scores)
+    return Judged(found, tuple(region_rows(regions, sparse=sparse, imputed=imputed, truth=truth)))
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an export wrote."""
+
+    files: list[Path]
+    tables: list[str]
+    """Names of new tables in the SpatialData store, if one was chosen."""
+
+
+def write_files(folder: Path, results: Sequence[Result], choice: ExportChoice, slide: Path) -> Written:
+    """The chosen files of some runs, then their maps in the chosen store. Raises S2SSTError.
+
+    What is wrong with the store is found out before anything is written.
+    """
+    from ...engine.runs.write import put_into_store, write_results
+
+    hide_path(folder, "the results' folder")
+    store = None
+    if choice.store is not None:
+        from ...engine.export.spatialdata_tables import check_store
+
+        hide_path(choice.store, "the store")
+        own = slide.absolute() == choice.store.absolute()
+        store = check_store(choice.store, unit_um=results[0].job.size_um if own else None)
+    command = "napari: S2S-ST imputation"
+    files = write_results(folder, results, command, choice, slide_paths=[slide] * len(results))
+    tables = [] if store is None else [put_into_store(store, result, command, slide)[1] for result in results]
+    return Written(files, tables)
+
+
+def write_model(path: Path, model: Trained) -> Path:
+    """Raises ExportError."""
+    from ...engine.network.model import save_model
+
+    hide_path(path, "the model's file")
+    return save_model(path, model)
+
+
+def read_model(path: Path) -> Trained:
+    """Raises CheckpointError."""
+    from ...engine.network.model import load_model
+
+    hide_path(path, "the model's file")
+    return load_model(path)
+
+
+def _network(trained: Trained) -> Any:
+    import torch
+
+    return trained.network(torch.device("cpu"))
+
+
+def find_devices() -> list[tuple[str, str]]:
+    """(name, label), best first. Imports torch and whatever a run needs, which takes seconds: before Train, not at it."""
+    from ...engine.device import devices
+    from ...engine.training import train as training  # noqa: F401
+
+    return devices()

@@ -1,0 +1,1 @@
+"""widgets: see the modules."""

@@ -1,0 +1,92 @@
+"""A session and its run: every click leads somewhere, and a run that was abandoned is heard of no more."""
+
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+
+from napari_s2sst.engine.config import RunConfig
+from napari_s2sst.engine.errors import TrainingError
+from napari_s2sst.engine.events import Command, Finished, Started, Stepped
+from napari_s2sst.engine.maps import GeneMap
+from napari_s2sst.plugin.controllers.run_queue import Runner
+from napari_s2sst.plugin.session import Mode, Session, State
+from napari_s2sst.plugin.threads import run as worker
+
+STARTED = Started(("LTF",), "CPU", 1, 0)
+
+
+@pytest.fixture
+def runner(qapp):
+    made = Runner(Session(bundle=object()))
+    yield made
+    made.abandon()
+
+
+@pytest.fixture
+def start(runner, tmp_path, qtbot):
+    """A function: start a generator as the run, in a real thread, where the engine's steps would be too quick to time."""
+
+    def begin(run) -> None:
+        runner.run = run
+        gene_map = GeneMap(np.ones((48, 48)), gene="LTF")
+        runner.start(worker.Request((gene_map,), RunConfig.preset("fast"), Mode.CHECK, tmp_path))
+        qtbot.waitUntil(lambda: runner.session.state is State.TRAINING, timeout=300_000)
+
+    return begin
+
+
+def slow_steps(request, seconds: float = 0.5):
+    command = yield STARTED
+    step = 0
+    while command is not Command.STOP and step < 100:
+        time.sleep(seconds)
+        step += 1
+        command = yield Stepped(step, 100, 1.0, {}, 2.0, 1.0)
+    yield Finished(step, 1.0, True)
+    return "result"
+
+
+def slow_end(request):
+    yield STARTED
+    time.sleep(0.5)  # the last step, and trying the last weights
+    yield Finished(1, 1.0, False)
+    return "result"
+
+
+def test_stop_right_after_pause_ends_the_run(runner, start, qtbot):
+    start(slow_steps)
+    runner.toggle_pause()
+    runner.stop()
+    qtbot.waitUntil(lambda: runner.session.result == "result", timeout=300_000)
+
+
+def test_a_pause_asked_for_at_the_end_does_not_keep_the_result_back(runner, start, qtbot):
+    start(slow_end)
+    runner.toggle_pause()
+    qtbot.waitUntil(lambda: runner.session.result == "result", timeout=300_000)
+
+
+def test_an_abandoned_run_tells_the_next_one_nothing(runner, start, qtbot):
+    start(slow_steps)
+    runner.abandon()
+    told = []
+    runner.told.connect(told.append)
+    start(partial(slow_steps, seconds=2))
+    qtbot.wait(800)
+    assert [type(event) for event in told] == [Started]
+
+
+def test_an_abandoned_runs_error_does_not_end_the_next_one(runner, start, qtbot):
+    def fails(request):
+        yield STARTED
+        time.sleep(0.5)
+        raise TrainingError("of the first run")
+
+    start(fails)
+    runner.abandon()
+    start(slow_steps)
+    with qtbot.assertNotEmitted(runner.failed, wait=1000):
+        pass
+    assert runner.active
