@@ -100,12 +100,12 @@ def in_the_window(trainings: int, steps: int) -> list[dict[str, float]]:
             QApplication.processEvents()
             time.sleep(0.005)
 
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.open_slide(sample_slide_folder())
     wait(lambda: session.can_train and not dock.structure.busy and not dock.display.busy)
     config = RunConfig.preset("fast", steps=steps, batch=2, image_batch=1, symmetries=1, device="cpu")
     dock.panels.training.setValue(config)
-    session.training = config
+    session.settings = config
     found = []
     for number in range(trainings):
         dock.panels.run.train_button.click()

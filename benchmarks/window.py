@@ -37,7 +37,7 @@ def main() -> None:
     viewer = napari.Viewer(show=True)
     viewer.window._qt_window.resize(1366, 768)
     dock = viewer.window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
-    at_once = dock.at_once
+    instant = dock.instant
     folder = tempfile.mkdtemp()
     late: list[tuple[float, float]] = []
     last = time.perf_counter()
@@ -73,21 +73,21 @@ def main() -> None:
     phase("judging that", lambda: bool(session.shown.scores) and not dock.display.busy)
     phase("scoring the genes", lambda: not dock.structure.busy)
     phase("importing torch meanwhile", lambda: dock.panels.training.device_box.count() > 1)
-    gene = arguments.gene or list(session.bundle.genes)[1]
+    gene = arguments.gene or list(session.slide.genes)[1]
     dock.choose_gene(gene)
     phase("another gene", lambda: session.shown.gene == gene and bool(session.shown.scores) and not dock.display.busy)
-    _choose(dock, [each for each in session.bundle.genes if each != gene][:CHOSEN], settle)
+    _choose(dock, [each for each in session.slide.genes if each != gene][:CHOSEN], settle)
     dock.choose_gene(gene)
-    phase("and the first again", lambda: session.shown.gene == gene and bool(session.shown.scores) and not at_once.busy)
+    phase("and the first again", lambda: session.shown.gene == gene and bool(session.shown.scores) and not instant.busy)
     dock.regions.draw("add_polygon")
     size_um = session.gene_map.shape[0] * session.gene_map.bin_um
     corners = [[y * size_um, x * size_um] for y, x in ((0.2, 0.2), (0.2, 0.8), (0.8, 0.8), (0.8, 0.2))]
     dock.regions.layer.add_polygons(corners)
     whole = session.gene_map
     phase("drawing a region", lambda: session.gene_map is not whole and not session.busy)
-    phase("imputing and judging it", lambda: bool(session.shown.scores) and not dock.display.busy and not at_once.busy)
+    phase("imputing and judging it", lambda: bool(session.shown.scores) and not dock.display.busy and not instant.busy)
     dock.regions.clear()
-    phase("taking it away", lambda: session.gene_map.tissue.sum() == whole.tissue.sum() and not at_once.busy)
+    phase("taking it away", lambda: session.gene_map.tissue.sum() == whole.tissue.sum() and not instant.busy)
     for kind in ("error", "uncertainty", "counts", "imputed"):
         dock.panels.view.buttons[kind].click()
         began = time.perf_counter()
@@ -96,11 +96,11 @@ def main() -> None:
         dock.panels.sampling.bin_box.setValue(arguments.bin_um)
         bin_um = arguments.bin_um
         phase("counting in other bins", lambda: session.can_train and session.gene_map.bin_um == bin_um)
-        phase("imputing and judging those", lambda: not at_once.busy and not dock.display.busy)
+        phase("imputing and judging those", lambda: not instant.busy and not dock.display.busy)
         phase("scoring the genes in them", lambda: not dock.structure.busy)
     began = time.perf_counter()
     idle = phase("idle", lambda: time.perf_counter() - began > arguments.seconds)
-    session.training = session.training.changed(seconds=arguments.seconds, device="cpu")
+    session.settings = session.settings.changed(seconds=arguments.seconds, device="cpu")
     dock.train()
     phase("getting ready", lambda: session.started is not None)
     training = phase("training, with previews", lambda: session.finished is not None)
@@ -127,7 +127,7 @@ def _choose(dock, genes: list[str], settle) -> None:
         while session.shown is None or session.shown.gene != gene or dock.display.layer("imputed") is None:
             settle()
         found.append((counted, time.perf_counter() - began))
-        while dock.at_once.busy or dock.display.busy:
+        while dock.instant.busy or dock.display.busy:
             settle()
     for name, seconds in zip(("counts", "imputed at once"), zip(*found, strict=True), strict=True):
         middle, most = statistics.median(seconds), max(seconds)

@@ -85,7 +85,7 @@ class Story:
 
         panels.show_page("Training")
         panels.training.setValue(panels.training.value().changed(seconds=arguments.seconds))
-        session.training = panels.training.value()
+        session.settings = panels.training.value()
         panels.run.train_button.click()
         self.until("losses are drawn", lambda: len(session.losses) >= 3 and bool(panels.live.text()))
         panels.run.pause_button.click()
@@ -131,7 +131,7 @@ class Story:
 
         def box(top: float, left: float, bottom: float, right: float) -> list:
             """Corners in um, of shares of the map."""
-            y0, x0, y1, x1 = self.dock.session.bundle.extent_um
+            y0, x0, y1, x1 = self.dock.session.slide.extent_um
             ys, xs = (y0 + top * (y1 - y0), y0 + bottom * (y1 - y0)), (x0 + left * (x1 - x0), x0 + right * (x1 - x0))
             return [[ys[0], xs[0]], [ys[0], xs[1]], [ys[1], xs[1]], [ys[1], xs[0]]]
 

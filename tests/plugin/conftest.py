@@ -54,7 +54,7 @@ def dock(viewer, qtbot):
 @pytest.fixture
 def opened(dock, qtbot, sample_slide):
     """The dock with the sample slide open and its first gene counted; nothing is imputed at once."""
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.open_slide(sample_slide)
     qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=300_000)
     return dock
@@ -68,7 +68,7 @@ def train(qtbot):
         quick = dict(steps=steps, batch=2, image_batch=1, symmetries=1, image=False, device="cpu")
         config = RunConfig.preset("fast", **(quick | settings))
         dock.panels.training.setValue(config)
-        dock.session.training = config
+        dock.session.settings = config
         dock.panels.run.train_button.click()
 
     return start

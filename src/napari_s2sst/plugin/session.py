@@ -110,7 +110,7 @@ class LossPoint:
 
 _SAME = {
     name: operator.is_
-    for name in ("bundle", "gene_map", "result", "entries", "shown", "model", "started", "losses", "loss_curve")
+    for name in ("slide", "gene_map", "result", "entries", "shown", "model", "started", "losses", "loss_curve")
 }
 
 
@@ -120,7 +120,7 @@ class Session:
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(equality_operators=_SAME)
 
-    bundle: Any = None
+    slide: Any = None
     """A Bundle or CountCube, or None."""
     gene: str = ""
     """The one that is shown."""
@@ -132,7 +132,7 @@ class Session:
     sampling: Sampling = field(default_factory=Sampling)
     outdated: bool = False
     """Bins or region were changed since :attr:`gene_map` was counted, so a run on it would not be what the window says."""
-    training: RunConfig = field(default_factory=lambda: RunConfig.preset("fast"))
+    settings: RunConfig = field(default_factory=lambda: RunConfig.preset("fast"))
     """The settings of the training panel; :attr:`config` is the whole of it."""
     cluster: ClusterPlace | None = None
     """Where trainings run; None: on this computer."""
@@ -162,7 +162,7 @@ class Session:
     @property
     def config(self) -> RunConfig:
         """Every setting of the next run. Raises ConfigError on a value that makes no sense."""
-        return self.training.changed(bin_um=self.sampling.bin_um, stride=self.sampling.stride)
+        return self.settings.changed(bin_um=self.sampling.bin_um, stride=self.sampling.stride)
 
     @property
     def running(self) -> bool:
@@ -197,13 +197,13 @@ class Session:
     def can_export(self) -> bool:
         return self.shown is not None and not self.busy
 
-    def open(self, bundle: Any) -> None:
+    def open(self, slide: Any) -> None:
         """Another slide: everything of the last one goes."""
         self.gene, self.genes, self.gene_map, self.result, self.outdated = "", (), None, None, False
         self.entries, self.shown, self.model = (), None, None
         self.clear_run()
-        self.bundle = bundle
-        self.state = State.EMPTY if bundle is None else State.READY
+        self.slide = slide
+        self.state = State.EMPTY if slide is None else State.READY
         self.message = ""
 
     def clear_run(self) -> None:
@@ -236,7 +236,7 @@ class Session:
                 self.finished = event
                 self.state = State.SCORING
 
-    def take_at_once(self, entry: Entry | None) -> None:
+    def take_instant(self, entry: Entry | None) -> None:
         """What was imputed without training takes the place of what was before; None: it no longer fits the choice."""
         runs = tuple(each for each in self.entries if each.number)
         was_shown = self.shown is None or not self.shown.number
@@ -266,7 +266,7 @@ class Session:
         """The run is over; without a result the one before stays."""
         if result is not None:
             self.result = result
-        self.state = State.EMPTY if self.bundle is None else State.READY
+        self.state = State.EMPTY if self.slide is None else State.READY
 
     def fail(self, message: str) -> None:
         self.message = message

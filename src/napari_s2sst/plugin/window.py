@@ -17,15 +17,15 @@ from ..engine.slides.facts import slide_facts
 from ..engine.slides.opening import question_of
 from .controllers.counting import Counting
 from .controllers.extras import Extras
-from .controllers.instant import AtOnce
+from .controllers.instant import Instant
 from .controllers.models import Models
 from .controllers.opening import Opening
 from .controllers.regions import Regions
 from .controllers.reporting import Reporting
 from .controllers.results import Results
 from .controllers.resuming import Resuming
-from .controllers.run_queue import Runner
-from .controllers.runs import Running
+from .controllers.run_queue import RunQueue
+from .controllers.runs import Runs
 from .controllers.sampling import ChosenSampling
 from .panels.pages import Panels
 from .session import Sampling, Session
@@ -62,17 +62,17 @@ class ImputationWidget(DockedWidget):
         self.structure = StructureTask(self)
         self.opening = Opening(self.session, self.display, self)
         self.counting = Counting(self.session, self.regions.value, lambda: self.tissue.apply, self)
-        self.runner = Runner(self.session, self)
-        self.running = Running(self.session, self.runner, self.panels, self.display, self)
+        self.run_queue = RunQueue(self.session, self)
+        self.runs = Runs(self.session, self.run_queue, self.panels, self.display, self)
         self.results = Results(self.session, self.display, self.panels.result, self)
-        self.at_once = AtOnce(self.session, self.display, self.results, self.regions.value, self.tissue, self)
+        self.instant = Instant(self.session, self.display, self.results, self.regions.value, self.tissue, self)
         self.chosen_sampling = ChosenSampling(
-            self.session, self.panels, self.display, self.counting, self.tissue, self.at_once, self
+            self.session, self.panels, self.display, self.counting, self.tissue, self.instant, self
         )
         self.models = Models(self.session, self)
         self.resume_banner = ResumeBanner()
         self.resuming = Resuming(
-            self.session, self.resume_banner, self.panels, self.opening, self.counting, self.running, self.regions,
+            self.session, self.resume_banner, self.panels, self.opening, self.counting, self.runs, self.regions,
             self.tissue, self,
         )  # fmt: skip
         self.devices = Background(self)
@@ -101,7 +101,7 @@ class ImputationWidget(DockedWidget):
             part.failed.connect(self.show_problem)
         for part in (self.opening, self.counting, self.results, self.models, self.resuming):
             part.idle.connect(self._no_longer_busy)
-        for part in (self.at_once, self.extras, self.structure, panels.region, panels.losses, self.running):
+        for part in (self.instant, self.extras, self.structure, panels.region, panels.losses, self.runs):
             part.failed.connect(self.show_problem)
         panels.header.openRequested.connect(self.opening.ask_for_folder)
         panels.header.openFileRequested.connect(self.opening.ask_for_file)
@@ -118,7 +118,7 @@ class ImputationWidget(DockedWidget):
         panels.card.sizeRequested.connect(self.opening.ask_for_size)
         self.extras.changed.connect(lambda: panels.card.setChoices(self.extras.choices()))
         self.extras.told.connect(panels.setNote)
-        panels.sampling.atOnceToggled.connect(self.at_once.switch)
+        panels.sampling.instantToggled.connect(self.instant.switch)
         panels.region.valueChanged.connect(self.counting.soon)
         self.counting.counted.connect(self._show_counts)
         panels.several.valueChanged.connect(lambda several: setattr(self.session, "several", several))
@@ -126,13 +126,13 @@ class ImputationWidget(DockedWidget):
         panels.training.saveModelRequested.connect(self.models.ask_to_save)
         panels.training.loadModelRequested.connect(self.models.ask_to_load)
         self.models.chosen.connect(self._use_model)
-        self.runner.began.connect(self.at_once.rest)
-        self.runner.failed.connect(self.at_once.go_on)
-        self.running.finished.connect(self.results.show)
-        self.running.warned.connect(self._warn)
+        self.run_queue.began.connect(self.instant.rest)
+        self.run_queue.failed.connect(self.instant.go_on)
+        self.runs.finished.connect(self.results.show)
+        self.runs.warned.connect(self._warn)
         panels.run.trainRequested.connect(self.train)
-        panels.run.pauseToggled.connect(self.runner.toggle_pause)
-        panels.run.stopRequested.connect(self.runner.stop)
+        panels.run.pauseToggled.connect(self.run_queue.toggle_pause)
+        panels.run.stopRequested.connect(self.run_queue.stop)
         panels.view.valueChanged.connect(self.display.look_at)
         self.display.changed.connect(self._follow_display)
         panels.message.reportRequested.connect(self.reporting.ask)
@@ -165,7 +165,7 @@ class ImputationWidget(DockedWidget):
     def choose_genes(self, genes: Sequence[str]) -> None:
         """Several may be chosen; the first of them is shown."""
         session = self.session
-        if session.bundle is None or session.running or not genes:
+        if session.slide is None or session.running or not genes:
             return
         shown, session.genes = session.gene, tuple(genes)
         self.extras.setGenes(session.genes)
@@ -174,24 +174,24 @@ class ImputationWidget(DockedWidget):
             self.counting.now()
 
     def _leave_slide(self) -> None:
-        self.running.abandon()
-        for part in (self.at_once, self.counting, self.structure):
+        self.runs.abandon()
+        for part in (self.instant, self.counting, self.structure):
             part.abandon()
         self.results.leave()
 
     def _slide_opened(self, opened: tasks.OpenedSlide) -> None:
-        bundle, panels, session = opened.bundle, self.panels, self.session
+        slide, panels, session = opened.slide, self.panels, self.session
         panels.clear_run()
-        self.regions.set_slide(bundle)
+        self.regions.set_slide(slide)
         self.tissue.clear()
-        self.extras.setSlide(bundle)
+        self.extras.setSlide(slide)
         self.results.clear()
-        panels.header.setSlide(bundle.name, f"{bundle.summary()}\n{bundle.path}")
-        panels.card.setFacts(slide_facts(bundle))
-        panels.card.setSizeQuestion(question_of(bundle))
+        panels.header.setSlide(slide.name, f"{slide.summary()}\n{slide.path}")
+        panels.card.setFacts(slide_facts(slide))
+        panels.card.setSizeQuestion(question_of(slide))
         panels.card.setChoices(self.extras.choices())
         panels.genes.setGenes(opened.genes)
-        own_bins = getattr(bundle, "bin_um", None)  # a table of counts comes with its bins
+        own_bins = getattr(slide, "bin_um", None)  # a table of counts comes with its bins
         panels.sampling.setBinLocked(own_bins is not None)
         if own_bins is not None:
             session.sampling = Sampling(own_bins, session.sampling.stride, session.sampling.mode)
@@ -209,15 +209,15 @@ class ImputationWidget(DockedWidget):
         if self.tissue.shown:
             self.tissue.show(counted.whole)
         self.chosen_sampling.draw()
-        self.at_once.start()
+        self.instant.start()
         self._score_genes()
 
     def _score_genes(self) -> None:
         """Once for a slide and its bins."""
-        grid, bundle = self.session.config.grid, self.session.bundle
+        grid, slide = self.session.config.grid, self.session.slide
         if self._scored != (grid.bin_um, grid.min_qv):
             self._scored = (grid.bin_um, grid.min_qv)
-            self.structure.start(bundle, tuple(bundle.genes), grid.bin_um, grid.min_qv)
+            self.structure.start(slide, tuple(slide.genes), grid.bin_um, grid.min_qv)
 
     # ---- training
 
@@ -238,7 +238,7 @@ class ImputationWidget(DockedWidget):
             self._start_run(self.session.model, trains=False)
 
     def _start_run(self, start: Trained | None, *, trains: bool = True) -> None:
-        self.running.start(
+        self.runs.start(
             self.counting, self.regions.value(), start, trains=trains, edited_tissue=self.tissue.edited,
             painted=self.tissue.painted(),
         )  # fmt: skip
@@ -251,7 +251,7 @@ class ImputationWidget(DockedWidget):
 
     def _follow_display(self, *_: Any) -> None:
         self.panels.view.setChoices(self.display.kinds(), self.display.kind)
-        if self.session.bundle is not None:
+        if self.session.slide is not None:
             self.panels.header.setShown(self.results.describe(self.session.shown))
 
     def _no_longer_busy(self) -> None:
@@ -291,7 +291,7 @@ class ImputationWidget(DockedWidget):
         self.session.events.disconnect(self._follow_session)
         for part in (self.display, self.regions, self.tissue, self.extras, self.results, self.reporting):
             part.forget()
-        self.runner.abandon(keep=True)
-        working = (self.at_once, self.counting, self.opening, self.structure, self.models, self.devices)
+        self.run_queue.abandon(keep=True)
+        working = (self.instant, self.counting, self.opening, self.structure, self.models, self.devices)
         for part in (*working, self.resuming):
             part.abandon()

@@ -43,7 +43,7 @@ def test_naparis_own_menus_offer_it_before_any_dock_is_open():
 
 
 def test_the_menu_writes_a_report_of_the_open_window(dock, viewer, qtbot, tmp_path):
-    dock.session.training = RunConfig.preset("fast", seed=4711)
+    dock.session.settings = RunConfig.preset("fast", seed=4711)
     dock.reporting.action.trigger()
     with qtbot.waitSignal(dock.reporting.saved, timeout=300_000):
         type_into_dialog(viewer, tmp_path / "report.txt")
@@ -86,11 +86,11 @@ def test_an_error_of_a_run_is_in_the_window_and_in_the_log_with_what_it_ran_with
     def mistaken(request):
         return (yield from run(replace(request, slide=None) if unexpected else request))
 
-    dock.runner.run = mistaken
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.run_queue.run = mistaken
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.open_slide(slide)
     qtbot.waitUntil(lambda: dock.session.can_train, timeout=300_000)
-    dock.session.training = RunConfig.preset("fast", steps=2, seed=4711, images=tmp_path / "Jane Roe" / "nowhere")
+    dock.session.settings = RunConfig.preset("fast", steps=2, seed=4711, images=tmp_path / "Jane Roe" / "nowhere")
     dock.train()
     qtbot.waitUntil(lambda: bool(dock.session.message), timeout=300_000)
     text = read_log()

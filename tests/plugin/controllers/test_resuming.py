@@ -43,8 +43,8 @@ from shapely.geometry import box
 slide, steps = sys.argv[1], int(sys.argv[2])
 viewer = napari.Viewer()
 dock = viewer.window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
-dock.running.keep_every_s = 0.05
-dock.panels.sampling.at_once_box.setChecked(False)
+dock.runs.keep_every_s = 0.05
+dock.panels.sampling.instant_box.setChecked(False)
 dock.open_slide(slide)
 
 def begin():
@@ -56,12 +56,12 @@ def begin():
         dock.panels.sampling.setValue(sampling)
         dock.panels.sampling.valueChanged.emit(sampling)
         dock.regions.add([Region("left part", box(100, 100, 900, 1400))])
-        dock.choose_gene(list(session.bundle.genes)[1])
+        dock.choose_gene(list(session.slide.genes)[1])
         QTimer.singleShot(1000, begin)
     else:
         config = RunConfig.preset("fast", steps=steps, batch=2, image_batch=1, symmetries=1, device="cpu", seed=5)
         dock.panels.training.setValue(config)
-        session.training = config
+        session.settings = config
         dock.train()
 
 QTimer.singleShot(0, begin)
@@ -122,7 +122,7 @@ def offer(dock, qtbot) -> str:
 
 
 def resume(dock, qtbot) -> None:
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.resume_banner.resume_button.click()
     qtbot.waitUntil(lambda: dock.session.result is not None or bool(dock.session.message), timeout=300_000)
     assert dock.session.message == ""
@@ -131,15 +131,15 @@ def resume(dock, qtbot) -> None:
 @pytest.fixture
 def small(dock, qtbot, cube):
     """The dock with a small slide open and few, small steps to train."""
-    dock.panels.sampling.at_once_box.setChecked(False)
-    dock.running.keep_every_s = 0.0
+    dock.panels.sampling.instant_box.setChecked(False)
+    dock.runs.keep_every_s = 0.0
     dock.open_slide(cube)
     qtbot.waitUntil(lambda: dock.session.can_train, timeout=300_000)
 
     def train(steps: int) -> None:
         config = RunConfig.preset("fast", bin_um=10.0, **{**SMALL, "steps": steps})
         dock.panels.training.setValue(config)
-        dock.session.training = config
+        dock.session.settings = config
         dock.train()
 
     return dock, train
@@ -155,15 +155,15 @@ def test_a_killed_training_resumed_in_the_window_ends_with_the_weights_of_one_th
     dock.resuming.look()
     qtbot.waitUntil(dock.resume_banner.isVisible, timeout=300_000)
     assert f"was interrupted at step {before} of {steps}, today" in dock.resume_banner.text()
-    assert dock.session.bundle is None
-    dock.panels.sampling.at_once_box.setChecked(False)
+    assert dock.session.slide is None
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.resume_banner.resume_button.click()
     assert not dock.resume_banner.isVisible()
     session = dock.session
     qtbot.waitUntil(lambda: session.result is not None or bool(session.message), timeout=300_000)
     assert session.message == ""
     assert session.started.step == before
-    gene = list(session.bundle.genes)[1]
+    gene = list(session.slide.genes)[1]
     assert session.gene == gene
     assert dock.panels.genes.value() == (gene,)
     assert session.sampling == dock.panels.sampling.value() == Sampling(40.0, 3, Mode.CHECK)
@@ -210,7 +210,7 @@ def test_a_dock_closed_in_the_middle_of_a_training_offers_it_when_it_is_opened_a
     dock, train = small
     train(EVER)
     qtbot.waitUntil(lambda: any(step_of(kept) for kept in kept_in(state_folder)), timeout=300_000)
-    viewer, gene, kept = dock.viewer, dock.session.gene, dock.runner.request.kept
+    viewer, gene, kept = dock.viewer, dock.session.gene, dock.run_queue.request.kept
     viewer.window.remove_dock_widget(dock)
     qtbot.waitUntil(lambda: any(each.folder == kept.folder for each in left()), timeout=300_000)
     again = viewer.window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
@@ -328,7 +328,7 @@ def test_a_state_folder_that_can_t_be_written_is_told_once_and_training_goes_on(
     state_folder.rmdir()
     state_folder.write_text("a file in the way")
     told = []
-    dock.running.warned.connect(told.append)
+    dock.runs.warned.connect(told.append)
     for _ in range(2):
         before = dock.session.result
         train(2)
@@ -349,16 +349,16 @@ def test_a_training_that_failed_after_it_was_kept_is_offered(dock, qtbot, cube, 
             event = next(running)
         raise TrainingError("The device has gone.")
 
-    dock.runner.run = fails
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.run_queue.run = fails
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.open_slide(cube)
     qtbot.waitUntil(lambda: dock.session.can_train, timeout=300_000)
-    dock.running.keep_every_s = 0.0
-    dock.session.training = RunConfig.preset("fast", bin_um=10.0, **SMALL)
+    dock.runs.keep_every_s = 0.0
+    dock.session.settings = RunConfig.preset("fast", bin_um=10.0, **SMALL)
     dock.train()
     qtbot.waitUntil(lambda: "device has gone" in dock.session.message, timeout=300_000)
     qtbot.waitUntil(dock.resume_banner.isVisible, timeout=300_000)
-    dock.runner.run = run
+    dock.run_queue.run = run
     dock.session.message = ""
     resume(dock, qtbot)
     assert dock.session.result.trained.steps == SMALL["steps"]

@@ -10,7 +10,7 @@ from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.errors import TrainingError
 from napari_s2sst.engine.events import Command, Finished, Started, Stepped
 from napari_s2sst.engine.maps import GeneMap
-from napari_s2sst.plugin.controllers.run_queue import Runner
+from napari_s2sst.plugin.controllers.run_queue import RunQueue
 from napari_s2sst.plugin.session import Mode, Session, State
 from napari_s2sst.plugin.threads import run as worker
 
@@ -18,21 +18,21 @@ STARTED = Started(("LTF",), "CPU", 1, 0)
 
 
 @pytest.fixture
-def runner(qapp):
-    made = Runner(Session(bundle=object()))
+def run_queue(qapp):
+    made = RunQueue(Session(bundle=object()))
     yield made
     made.abandon()
 
 
 @pytest.fixture
-def start(runner, tmp_path, qtbot):
+def start(run_queue, tmp_path, qtbot):
     """A function: start a generator as the run, in a real thread, where the engine's steps would be too quick to time."""
 
     def begin(run) -> None:
-        runner.run = run
+        run_queue.run = run
         gene_map = GeneMap(np.ones((48, 48)), gene="LTF")
-        runner.start(worker.Request((gene_map,), RunConfig.preset("fast"), Mode.CHECK, tmp_path))
-        qtbot.waitUntil(lambda: runner.session.state is State.TRAINING, timeout=300_000)
+        run_queue.start(worker.Request((gene_map,), RunConfig.preset("fast"), Mode.CHECK, tmp_path))
+        qtbot.waitUntil(lambda: run_queue.session.state is State.TRAINING, timeout=300_000)
 
     return begin
 
@@ -55,38 +55,38 @@ def slow_end(request):
     return "result"
 
 
-def test_stop_right_after_pause_ends_the_run(runner, start, qtbot):
+def test_stop_right_after_pause_ends_the_run(run_queue, start, qtbot):
     start(slow_steps)
-    runner.toggle_pause()
-    runner.stop()
-    qtbot.waitUntil(lambda: runner.session.result == "result", timeout=300_000)
+    run_queue.toggle_pause()
+    run_queue.stop()
+    qtbot.waitUntil(lambda: run_queue.session.result == "result", timeout=300_000)
 
 
-def test_a_pause_asked_for_at_the_end_does_not_keep_the_result_back(runner, start, qtbot):
+def test_a_pause_asked_for_at_the_end_does_not_keep_the_result_back(run_queue, start, qtbot):
     start(slow_end)
-    runner.toggle_pause()
-    qtbot.waitUntil(lambda: runner.session.result == "result", timeout=300_000)
+    run_queue.toggle_pause()
+    qtbot.waitUntil(lambda: run_queue.session.result == "result", timeout=300_000)
 
 
-def test_an_abandoned_run_tells_the_next_one_nothing(runner, start, qtbot):
+def test_an_abandoned_run_tells_the_next_one_nothing(run_queue, start, qtbot):
     start(slow_steps)
-    runner.abandon()
+    run_queue.abandon()
     told = []
-    runner.told.connect(told.append)
+    run_queue.told.connect(told.append)
     start(partial(slow_steps, seconds=2))
     qtbot.wait(800)
     assert [type(event) for event in told] == [Started]
 
 
-def test_an_abandoned_runs_error_does_not_end_the_next_one(runner, start, qtbot):
+def test_an_abandoned_runs_error_does_not_end_the_next_one(run_queue, start, qtbot):
     def fails(request):
         yield STARTED
         time.sleep(0.5)
         raise TrainingError("of the first run")
 
     start(fails)
-    runner.abandon()
+    run_queue.abandon()
     start(slow_steps)
-    with qtbot.assertNotEmitted(runner.failed, wait=1000):
+    with qtbot.assertNotEmitted(run_queue.failed, wait=1000):
         pass
-    assert runner.active
+    assert run_queue.active

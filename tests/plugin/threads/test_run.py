@@ -11,7 +11,7 @@ from napari_s2sst.engine.runs.run import prepare
 from napari_s2sst.engine.slides.xenium import open_xenium
 from napari_s2sst.plugin.session import Mode
 from napari_s2sst.plugin.threads.run import Request, RunWorker, run, seen_of, sentence
-from napari_s2sst.plugin.threads.tasks import impute_at_once
+from napari_s2sst.plugin.threads.tasks import impute_instantly
 
 SMALL = dict(batch=2, image_batch=1, symmetries=1, device="cpu")
 
@@ -122,6 +122,6 @@ def test_the_map_at_once_does_not_wait_for_the_other_genes_to_be_counted(sample_
     slide = open_xenium(sample_slide)
     config = RunConfig.preset("instant", bin_um=20, device="cpu")
     request = Request((slide.gene_map(next(iter(slide.genes)), 20),), config, Mode.CHECK, sample_slide, panel=slide)
-    assert impute_at_once(request).job.sparse[0].coexpressed is None
+    assert impute_instantly(request).job.sparse[0].coexpressed is None
     seen_of(request)
-    assert impute_at_once(request).job.sparse[0].coexpressed is not None
+    assert impute_instantly(request).job.sparse[0].coexpressed is not None

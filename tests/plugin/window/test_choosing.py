@@ -22,17 +22,17 @@ def square(opened, qtbot):
 
 
 def test_another_gene_takes_the_place_of_the_first_ones_counts(opened, qtbot):
-    first, second = list(opened.session.bundle.genes)[:2]
+    first, second = list(opened.session.slide.genes)[:2]
     opened.panels.genes.view.setFocus()
     qtbot.keyClick(opened.panels.genes.view, Qt.Key.Key_Down)
     qtbot.waitUntil(lambda: f"{second} - counts" in names(opened), timeout=300_000)
     assert f"{first} - counts" not in names(opened)
     counts = opened.viewer.layers[f"{second} - counts"].data
-    assert np.nansum(counts) == pytest.approx(opened.session.bundle.genes[second], rel=0.1)
+    assert np.nansum(counts) == pytest.approx(opened.session.slide.genes[second], rel=0.1)
 
 
 def test_typing_a_gene_and_enter_chooses_it(opened, qtbot):
-    third = list(opened.session.bundle.genes)[2]
+    third = list(opened.session.slide.genes)[2]
     line = opened.panels.genes.search
     qtbot.keyClicks(line, third.lower())
     qtbot.keyClick(line, Qt.Key.Key_Return)
@@ -102,7 +102,7 @@ def test_erased_tissue_is_not_counted(opened, qtbot):
 
 
 def test_several_genes_are_named_and_counted_on_the_button(opened):
-    genes = tuple(opened.session.bundle.genes)[:3]
+    genes = tuple(opened.session.slide.genes)[:3]
     opened.choose_genes(genes)
     assert opened.panels.run.train_button.text() == "Train 3 genes"
     assert not opened.panels.several.isHidden()
@@ -117,7 +117,7 @@ def test_the_panel_says_how_many_bins_are_measured_and_warns_of_empty_ones(opene
 
 
 def test_a_gene_is_imputed_at_once_and_then_scored(opened, qtbot):
-    opened.panels.sampling.at_once_box.setChecked(True)
+    opened.panels.sampling.instant_box.setChecked(True)
     qtbot.waitUntil(lambda: opened.session.shown is not None and not opened.display.busy, timeout=300_000)
     gene = opened.session.gene
     assert {f"{gene} - imputed (at once)", f"{gene} - uncertainty (at once)"} <= set(names(opened))
@@ -129,13 +129,13 @@ def test_a_gene_is_imputed_at_once_and_then_scored(opened, qtbot):
 
 
 def test_the_map_made_at_once_follows_stride_and_gene_in_place(opened, qtbot):
-    opened.panels.sampling.at_once_box.setChecked(True)
+    opened.panels.sampling.instant_box.setChecked(True)
     qtbot.waitUntil(lambda: opened.session.shown is not None and bool(opened.session.shown.scores), timeout=300_000)
     qtbot.waitUntil(lambda: not opened.display.busy, timeout=300_000)
     before = len(names(opened))
     opened.panels.sampling.stride_box.setValue(3)
     qtbot.waitUntil(lambda: opened.session.shown.result.job.sparse[0].stride == 3, timeout=300_000)
-    second = list(opened.session.bundle.genes)[1]
+    second = list(opened.session.slide.genes)[1]
     opened.choose_gene(second)
     qtbot.waitUntil(lambda: opened.session.shown.gene == second and bool(opened.session.shown.scores), timeout=300_000)
     qtbot.waitUntil(lambda: not opened.display.busy, timeout=300_000)
@@ -144,7 +144,7 @@ def test_the_map_made_at_once_follows_stride_and_gene_in_place(opened, qtbot):
 
 
 def test_the_view_buttons_show_one_kind_of_map_at_a_time(opened, qtbot):
-    opened.panels.sampling.at_once_box.setChecked(True)
+    opened.panels.sampling.instant_box.setChecked(True)
     qtbot.waitUntil(lambda: opened.session.shown is not None and not opened.display.busy, timeout=300_000)
     for kind in ("error", "uncertainty", "counts"):
         opened.panels.view.buttons[kind].click()
@@ -184,6 +184,6 @@ def test_a_layer_that_can_not_be_added_does_not_hold_up_the_next(opened):
 
 
 def test_regions_stay_above_maps_that_come_later(opened, square, qtbot):
-    opened.panels.sampling.at_once_box.setChecked(True)
+    opened.panels.sampling.instant_box.setChecked(True)
     qtbot.waitUntil(lambda: opened.session.shown is not None and not opened.display.busy, timeout=300_000)
     assert names(opened)[-1] == square.name

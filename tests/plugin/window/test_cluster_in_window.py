@@ -46,20 +46,20 @@ def crew():
 @pytest.fixture
 def small(dock, qtbot, cube):
     """The dock with a small slide open, and a function that trains on it so many small steps."""
-    dock.panels.sampling.at_once_box.setChecked(False)
-    dock.running.keep_every_s = 0.0
+    dock.panels.sampling.instant_box.setChecked(False)
+    dock.runs.keep_every_s = 0.0
     dock.open_slide(cube)
     qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=300_000)
 
     def train(steps: int, address: str | None) -> None:
         config = RunConfig.preset("fast", bin_um=10.0, **{**SMALL, "steps": steps})
         dock.panels.training.setValue(config)
-        dock.session.training = config
+        dock.session.settings = config
         dock.session.cluster = None if address is None else ClusterPlace(address)
         dock.train()
 
     yield dock, train
-    dock.runner.abandon()
+    dock.run_queue.abandon()
 
 
 def until_ended(dock, qtbot) -> None:
@@ -234,7 +234,7 @@ def test_a_cluster_whose_last_worker_went_is_said_and_the_training_goes_on_when_
         crew._cluster.scale(1)
         qtbot.waitUntil(lambda: dock.session.progress.step > step, timeout=300_000)
         assert dock.panels.run.line.text() != NO_WORKER
-        dock.runner.abandon()
+        dock.run_queue.abandon()
 
 
 def test_a_run_that_is_left_for_another_slide_ends_on_the_cluster_too_and_leaves_nothing(
@@ -251,7 +251,7 @@ def test_a_run_that_is_left_for_another_slide_ends_on_the_cluster_too_and_leaves
 def test_a_run_whose_dock_is_closed_ends_on_the_cluster_too_and_is_offered_again(small, qtbot, crew):
     dock, train = small
     train(EVER, crew.address)
-    qtbot.waitUntil(lambda: dock.runner.request.kept.checkpoint.exists(), timeout=300_000)
+    qtbot.waitUntil(lambda: dock.run_queue.request.kept.checkpoint.exists(), timeout=300_000)
     dock.viewer.window.remove_dock_widget(dock)
     until_nothing_is_under_way(crew, qtbot)
     qtbot.waitUntil(lambda: len(left_behind()) == 1, timeout=300_000)
@@ -262,7 +262,7 @@ def test_a_cluster_that_is_lost_is_said_and_what_it_had_learnt_goes_on_here(smal
     with Crew(workers=1) as crew:
         train(EVER, crew.address)
         until_step(dock, qtbot, 20)
-        before = dock.runner.request.kept
+        before = dock.run_queue.request.kept
         qtbot.waitUntil(before.checkpoint.exists, timeout=300_000)
     qtbot.waitUntil(lambda: bool(dock.session.message), timeout=300_000)
     assert dock.session.cluster.address in dock.session.message
@@ -272,7 +272,7 @@ def test_a_cluster_that_is_lost_is_said_and_what_it_had_learnt_goes_on_here(smal
     dock.resume_banner.resume_button.click()
     qtbot.waitUntil(lambda: dock.session.state is State.TRAINING or bool(dock.session.message), timeout=300_000)
     assert dock.session.message == ""
-    assert dock.runner.request.elsewhere is None
+    assert dock.run_queue.request.elsewhere is None
     step = dock.session.started.step
     assert step > 0
     until_step(dock, qtbot, step + 1)

@@ -14,17 +14,17 @@ from napari_s2sst.plugin.window import WIDTH_PX
 def test_closing_the_dock_while_training_stops_the_worker(opened, qtbot, train):
     train(opened, 100_000)
     qtbot.waitUntil(lambda: opened.session.progress is not None, timeout=300_000)
-    worker = opened.runner._worker
+    worker = opened.run_queue._worker
     opened.viewer.window.remove_dock_widget(opened)
     qtbot.waitUntil(lambda: not worker.is_running, timeout=300_000)
-    assert not opened.runner.active
+    assert not opened.run_queue.active
     opened.viewer.add_image(np.zeros((4, 4)))  # nobody listens any more
 
 
 def test_closing_the_window_while_training_stops_the_worker(opened, qtbot, train):
     train(opened, 100_000)
     qtbot.waitUntil(lambda: opened.session.progress is not None, timeout=300_000)
-    worker, dock = opened.runner._worker, opened
+    worker, dock = opened.run_queue._worker, opened
     opened.viewer.close()
     qtbot.waitUntil(lambda: not worker.is_running, timeout=300_000)
     assert dock.session.result is None
@@ -35,9 +35,9 @@ def test_opening_another_slide_while_training_ends_the_run(opened, qtbot, train,
     shutil.copytree(sample_slide, other)
     train(opened, 100_000)
     qtbot.waitUntil(lambda: opened.session.progress is not None, timeout=300_000)
-    worker = opened.runner._worker
+    worker = opened.run_queue._worker
     opened.open_slide(other)
-    qtbot.waitUntil(lambda: opened.session.bundle.path == other and opened.session.can_train, timeout=300_000)
+    qtbot.waitUntil(lambda: opened.session.slide.path == other and opened.session.can_train, timeout=300_000)
     qtbot.waitUntil(lambda: not worker.is_running, timeout=300_000)
     assert not any("preview" in name for name in names(opened))
     assert opened.session.result is None
@@ -99,7 +99,7 @@ def test_the_dock_fits_its_width_in_both_themes(trained, qtbot, theme):
 
 def test_two_windows_train_side_by_side(opened, make_napari_viewer, qtbot, train, sample_slide):
     other = make_napari_viewer(show=True).window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
-    other.panels.sampling.at_once_box.setChecked(False)
+    other.panels.sampling.instant_box.setChecked(False)
     other.open_slide(sample_slide)
     qtbot.waitUntil(lambda: other.session.can_train, timeout=300_000)
     for dock in (opened, other):

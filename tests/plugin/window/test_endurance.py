@@ -21,7 +21,7 @@ WINDOWS = 10
 
 def opened_dock(viewer, qtbot, cube):
     dock = viewer.window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.open_slide(cube)
     qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=300_000)
     return dock
@@ -30,7 +30,7 @@ def opened_dock(viewer, qtbot, cube):
 def set_steps(dock, steps: int) -> None:
     config = RunConfig.preset("fast", bin_um=10.0, steps=steps, **SMALL)
     dock.panels.training.setValue(config)
-    dock.session.training = config
+    dock.session.settings = config
 
 
 def active_runs() -> int:
@@ -41,8 +41,8 @@ def test_many_clicks_on_train_pause_and_stop_in_any_order_lead_back_to_ready(vie
     dock = opened_dock(viewer, qtbot, cube)
     run, session, draw = dock.panels.run, dock.session, random.Random(0)
     begun, ended = [], []
-    dock.runner.began.connect(begun.append)
-    dock.runner.returned.connect(ended.append)
+    dock.run_queue.began.connect(begun.append)
+    dock.run_queue.returned.connect(ended.append)
     clicks = 0
     while clicks < CLICKS:
         able = [button for button in (run.train_button, run.pause_button, run.stop_button) if button.isEnabled()]
@@ -57,8 +57,8 @@ def test_many_clicks_on_train_pause_and_stop_in_any_order_lead_back_to_ready(vie
             QApplication.processEvents()
             qtbot.wait(1)
         assert session.message == ""
-        assert len(begun) - len(ended) == int(dock.runner.active), "two runs at once"
-        assert session.running == dock.runner.active
+        assert len(begun) - len(ended) == int(dock.run_queue.active), "two runs at once"
+        assert session.running == dock.run_queue.active
         if not session.running and len(session.entries) > 2:  # or hundreds of layers slow napari down
             qtbot.waitUntil(lambda: not dock.display.busy, timeout=300_000)
             dock.results.remove()

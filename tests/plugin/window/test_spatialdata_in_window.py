@@ -57,13 +57,13 @@ def test_a_dropped_store_shows_its_stain_in_um(viewer, store):
 
 
 def test_the_dock_counts_its_genes_where_its_stain_is_bright(dock, qtbot, store):
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.open_slide(store)
     qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=300_000)
     assert dock.session.message == ""
-    assert set(dock.session.bundle.genes) == {"STRIPE", "OTHER"}
-    gene_map = dock.session.bundle.gene_map("STRIPE", bin_um=10.0)
-    stain = np.asarray(dock.session.bundle.images[0].levels[0])
+    assert set(dock.session.slide.genes) == {"STRIPE", "OTHER"}
+    gene_map = dock.session.slide.gene_map("STRIPE", bin_um=10.0)
+    stain = np.asarray(dock.session.slide.images[0].levels[0])
     per_bin = stain.reshape(30, 20, 40, 20).mean(axis=(1, 3))
     assert ((gene_map.values > 0) == (per_bin > 100)).mean() > 0.99
 
@@ -98,7 +98,7 @@ def test_the_export_dialog_takes_no_folder_that_is_no_store(qtbot, tmp_path):
 @pytest.fixture
 def trained(dock, qtbot, train, store):
     """The dock after a training of three steps on the store's first gene."""
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.open_slide(store)
     qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=300_000)
     train(dock, 3)

@@ -23,7 +23,7 @@ from napari_s2sst.engine.errors import TrainingError
 from napari_s2sst.engine.events import Command, Finished, Started, Stepped
 from napari_s2sst.engine.maps import GeneMap
 from napari_s2sst.engine.sampling.regions import Region
-from napari_s2sst.plugin.controllers.run_queue import Runner
+from napari_s2sst.plugin.controllers.run_queue import RunQueue
 from napari_s2sst.plugin.session import Mode, Session, Several, State
 from napari_s2sst.plugin.threads import run as worker
 from napari_s2sst.plugin.viewer.comparison import CompareChoice, CompareMode
@@ -55,7 +55,7 @@ TABLE = {
 def situation(session) -> str:
     earlier = " again" if session.entries else ""
     if session.busy.startswith("Opening"):
-        return "opening" + (", empty" if session.bundle is None else "")
+        return "opening" + (", empty" if session.slide is None else "")
     if session.busy:
         return session.busy.split()[0].lower()
     if session.state is State.EMPTY:
@@ -88,10 +88,10 @@ def test_every_button_in_every_state(dock, qtbot, train, sample_slide, tmp_path)
     timer.timeout.connect(look)
     timer.start(0)
     look()
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.open_slide(sample_slide)
     until(lambda: session.can_train and not dock.display.busy)
-    dock.choose_gene(list(session.bundle.genes)[1])
+    dock.choose_gene(list(session.slide.genes)[1])
     until(lambda: session.can_train)
     train(dock, 100_000)
     until(lambda: session.progress is not None)
@@ -103,7 +103,7 @@ def test_every_button_in_every_state(dock, qtbot, train, sample_slide, tmp_path)
     until(lambda: session.state is State.READY)
     dock.results.export(tmp_path)
     until(lambda: not session.busy)
-    dock.choose_genes(tuple(session.bundle.genes)[:2])
+    dock.choose_genes(tuple(session.slide.genes)[:2])
     until(lambda: session.can_train)
     train(dock, 2)
     until(lambda: len(session.entries) == 3 and not session.running)
@@ -151,7 +151,7 @@ class Clicks(RuleBasedStateMachine):
         super().__init__()
         self.session = Session()
         self.session.open(object())
-        self.runner = Runner(self.session, run=self.run)
+        self.run_queue = RunQueue(self.session, run=self.run)
         self.alive: list[int] = []
         self.begun: list[int] = []
         self.asked: list[int] = []
@@ -159,10 +159,10 @@ class Clicks(RuleBasedStateMachine):
         self.failed: list[str] = []
         self.outcomes: dict[int, tuple[int, bool]] = {}
         self.current = -1
-        self.runner.began.connect(self.began)
-        self.runner.told.connect(self.told)
-        self.runner.returned.connect(self.returned.append)
-        self.runner.failed.connect(self.failed.append)
+        self.run_queue.began.connect(self.began)
+        self.run_queue.told.connect(self.told)
+        self.run_queue.returned.connect(self.returned.append)
+        self.run_queue.failed.connect(self.failed.append)
 
     def run(self, request):
         steps, fails = self.outcomes[request.config.seed]
@@ -189,7 +189,7 @@ class Clicks(RuleBasedStateMachine):
     def train(self, runs) -> None:
         """(steps, whether it fails, whether the lattice fits its map) for each."""
         Clicks.clicks += 1
-        was_active, requests = self.runner.active, []
+        was_active, requests = self.run_queue.active, []
         for steps, fails, fits in runs:
             seed = len(self.outcomes)
             self.outcomes[seed] = (steps, fails)
@@ -199,22 +199,22 @@ class Clicks(RuleBasedStateMachine):
             requests.append(worker.Request((gene_map,), config, Mode.CHECK, Path("slide")))
         before = list(self.begun)
         try:
-            self.runner.start(*requests)
+            self.run_queue.start(*requests)
         except Exception:
-            assert not self.runner.active
+            assert not self.run_queue.active
         if was_active:
             assert self.begun == before, "a run begins while another one is on"
 
     @rule()
     def pause_or_go_on(self) -> None:
         Clicks.clicks += 1
-        self.runner.toggle_pause()
+        self.run_queue.toggle_pause()
 
     @rule()
     def stop(self) -> None:
         Clicks.clicks += 1
-        could, begun = self.session.can_stop and self.runner.active, len(self.begun)
-        self.runner.stop()
+        could, begun = self.session.can_stop and self.run_queue.active, len(self.begun)
+        self.run_queue.stop()
         if could:
             self.finish()
             assert len(self.begun) == begun, "a stopped row goes on"
@@ -222,7 +222,7 @@ class Clicks(RuleBasedStateMachine):
     @rule()
     def another_slide(self) -> None:
         returned, failed = len(self.returned), len(self.failed)
-        self.runner.abandon()
+        self.run_queue.abandon()
         self.session.open(object())
         self.pump(0.01)
         assert (len(self.returned), len(self.failed)) == (returned, failed)
@@ -232,30 +232,30 @@ class Clicks(RuleBasedStateMachine):
     def wait(self, milliseconds) -> None:
         self.pump(milliseconds / 1000)
 
-    @precondition(lambda self: self.runner.active)
+    @precondition(lambda self: self.run_queue.active)
     @rule()
     def finish(self) -> None:
         end = time.monotonic() + 300
-        while self.runner.active and time.monotonic() < end:
+        while self.run_queue.active and time.monotonic() < end:
             if self.session.state is State.PAUSED:
-                self.runner.toggle_pause()
+                self.run_queue.toggle_pause()
             if self.session.can_stop:
-                self.runner.stop()
+                self.run_queue.stop()
             self.pump(0.005)
-        assert not self.runner.active, f"stuck in {self.session.state}"
+        assert not self.run_queue.active, f"stuck in {self.session.state}"
 
     @invariant()
     def a_run_is_on_exactly_when_the_session_says_so(self) -> None:
-        assert self.runner.active == self.session.running
-        if not self.runner.active:
+        assert self.run_queue.active == self.session.running
+        if not self.run_queue.active:
             assert self.session.state is State.READY
             assert self.session.queue is None
-            assert not self.runner.waits
+            assert not self.run_queue.waits
 
     def teardown(self) -> None:
-        if self.runner.active:
+        if self.run_queue.active:
             self.finish()
-        self.runner.abandon()
+        self.run_queue.abandon()
         assert QThreadPool.globalInstance().waitForDone(10_000)
         QApplication.processEvents()
         assert len(self.returned) == len(set(self.returned))
@@ -287,23 +287,23 @@ def _opening(dock, qtbot, train, slide, folder):
 
 
 def _counting(dock, qtbot, train, slide, folder):
-    dock.choose_gene(list(dock.session.bundle.genes)[1])
+    dock.choose_gene(list(dock.session.slide.genes)[1])
     assert dock.counting.busy
 
 
 def _at_once(dock, qtbot, train, slide, folder):
-    dock.panels.sampling.at_once_box.setChecked(True)
-    assert dock.at_once.busy
+    dock.panels.sampling.instant_box.setChecked(True)
+    assert dock.instant.busy
 
 
 def _judging_at_once(dock, qtbot, train, slide, folder):
-    dock.panels.sampling.at_once_box.setChecked(True)
+    dock.panels.sampling.instant_box.setChecked(True)
     qtbot.waitUntil(lambda: dock.session.shown is not None, timeout=300_000)
-    assert dock.at_once.busy
+    assert dock.instant.busy
 
 
 def _scoring_genes(dock, qtbot, train, slide, folder):
-    dock.structure.start(dock.session.bundle, tuple(dock.session.bundle.genes), 10.0, 20.0)
+    dock.structure.start(dock.session.slide, tuple(dock.session.slide.genes), 10.0, 20.0)
     assert dock.structure.busy
 
 
@@ -350,7 +350,7 @@ def _writing(dock, qtbot, train, slide, folder):
 
 
 def _showing_layers(dock, qtbot, train, slide, folder):
-    dock.panels.sampling.at_once_box.setChecked(True)
+    dock.panels.sampling.instant_box.setChecked(True)
     qtbot.waitUntil(lambda: dock.display.busy, timeout=300_000)
 
 
@@ -361,8 +361,8 @@ SITUATIONS = (
 
 
 def _nothing_goes_on(dock) -> bool:
-    parts = (dock.opening, dock.counting, dock.at_once, dock.structure, dock.models, dock.results, dock.display)
-    return not dock.runner.active and not any(part.busy for part in parts)
+    parts = (dock.opening, dock.counting, dock.instant, dock.structure, dock.models, dock.results, dock.display)
+    return not dock.run_queue.active and not any(part.busy for part in parts)
 
 
 @pytest.mark.parametrize("bring", SITUATIONS, ids=lambda each: each.__name__.strip("_"))
@@ -395,7 +395,7 @@ def test_the_window_can_be_closed_while_the_dock_floats(opened, qtbot, train):
     _training(opened, qtbot, train, None, None)
     opened.viewer.close()
     assert opened.over
-    assert not opened.runner.active
+    assert not opened.run_queue.active
 
 
 def test_the_window_can_be_closed_under_the_export_dialog(opened, qtbot, train, tmp_path):
@@ -418,7 +418,7 @@ def test_the_window_can_be_closed_under_the_export_dialog(opened, qtbot, train, 
 
 def _all_well(dock, qtbot) -> None:
     """It can be worked on: another gene is counted and shown."""
-    other = next(gene for gene in dock.session.bundle.genes if gene != dock.session.gene)
+    other = next(gene for gene in dock.session.slide.genes if gene != dock.session.gene)
     dock.choose_gene(other)
     qtbot.waitUntil(lambda: dock.session.can_train and dock.session.gene_map.gene == other, timeout=300_000)
     qtbot.waitUntil(lambda: f"{other} - counts" in names(dock), timeout=300_000)
@@ -429,7 +429,7 @@ def test_deleting_every_layer_while_maps_are_compared_ends_the_comparison(opened
     _comparing(opened, qtbot, train, None, None)
     opened.viewer.layers.clear()
     qtbot.waitUntil(lambda: opened.results.comparison.mode is CompareMode.OFF, timeout=300_000)
-    qtbot.waitUntil(lambda: not opened.at_once.busy and not opened.display.busy, timeout=300_000)
+    qtbot.waitUntil(lambda: not opened.instant.busy and not opened.display.busy, timeout=300_000)
     _all_well(opened, qtbot)
 
 
@@ -450,7 +450,7 @@ def test_deleting_every_layer_while_a_preview_is_shown_brings_none_back(opened, 
 def test_deleting_every_layer_while_a_gene_is_imputed_at_once_does_no_harm(opened, qtbot, train):
     _showing_layers(opened, qtbot, train, None, None)
     opened.viewer.layers.clear()
-    qtbot.waitUntil(lambda: not opened.at_once.busy and not opened.display.busy, timeout=300_000)
+    qtbot.waitUntil(lambda: not opened.instant.busy and not opened.display.busy, timeout=300_000)
     _all_well(opened, qtbot)
 
 
@@ -458,11 +458,11 @@ def test_a_slide_opened_again_is_seen_again(opened, qtbot, sample_slide, slow_sl
     own = [layer for layer in opened.viewer.layers if "s2sst_bundle" in layer.metadata]
     seen = [layer.visible for layer in own]
     opened.open_slide(slow_slide)
-    qtbot.waitUntil(lambda: opened.session.bundle.path == slow_slide and opened.session.can_train, timeout=300_000)
+    qtbot.waitUntil(lambda: opened.session.slide.path == slow_slide and opened.session.can_train, timeout=300_000)
     qtbot.waitUntil(lambda: not opened.display.busy, timeout=300_000)
     assert not any(layer.visible for layer in own)
     opened.open_slide(sample_slide)
-    qtbot.waitUntil(lambda: opened.session.bundle.path == sample_slide and opened.session.can_train, timeout=300_000)
+    qtbot.waitUntil(lambda: opened.session.slide.path == sample_slide and opened.session.can_train, timeout=300_000)
     qtbot.waitUntil(lambda: not opened.display.busy, timeout=300_000)
     assert [layer.visible for layer in own] == seen
 
@@ -480,11 +480,11 @@ def test_a_folder_that_is_no_slide_does_not_end_the_training(opened, qtbot, trai
 
 
 def test_another_slide_in_the_middle_of_a_row_leaves_no_row(opened, qtbot, train, slow_slide):
-    opened.choose_genes(tuple(opened.session.bundle.genes)[:3])
+    opened.choose_genes(tuple(opened.session.slide.genes)[:3])
     _training(opened, qtbot, train, None, None)
     assert opened.session.queue.total == 3
     opened.open_slide(slow_slide)
-    qtbot.waitUntil(lambda: opened.session.bundle.path == slow_slide and opened.session.can_train, timeout=300_000)
+    qtbot.waitUntil(lambda: opened.session.slide.path == slow_slide and opened.session.can_train, timeout=300_000)
     assert not opened.panels.run.queue_line.isVisible()
     assert opened.panels.run.line.text() == ""
     qtbot.wait(300)
@@ -493,10 +493,10 @@ def test_another_slide_in_the_middle_of_a_row_leaves_no_row(opened, qtbot, train
 
 
 def test_a_row_that_was_still_being_counted_is_not_begun_on_another_slide(opened, qtbot, train, slow_slide):
-    opened.choose_genes(tuple(opened.session.bundle.genes)[:3])
+    opened.choose_genes(tuple(opened.session.slide.genes)[:3])
     opened.viewer.open(str(slow_slide), plugin="napari-s2sst")
     train(opened, 2)
-    qtbot.waitUntil(lambda: opened.session.bundle.path == slow_slide and opened.session.can_train, timeout=300_000)
+    qtbot.waitUntil(lambda: opened.session.slide.path == slow_slide and opened.session.can_train, timeout=300_000)
     qtbot.wait(500)
     assert not opened.session.running
     assert opened.session.entries == ()
@@ -506,7 +506,7 @@ def test_another_slide_while_files_are_written_leaves_them_whole(opened, qtbot, 
     _writing(opened, qtbot, train, slow_slide, tmp_path)
     gene = opened.session.gene
     opened.open_slide(slow_slide)
-    qtbot.waitUntil(lambda: opened.session.bundle.path == slow_slide and opened.session.can_train, timeout=300_000)
+    qtbot.waitUntil(lambda: opened.session.slide.path == slow_slide and opened.session.can_train, timeout=300_000)
     qtbot.waitUntil(lambda: not opened.results.busy, timeout=300_000)
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"imputed.h5ad", f"{gene}.ome.tif", "run.json"} <= written
@@ -518,7 +518,7 @@ def test_two_slides_dropped_one_after_the_other_end_with_the_second(opened, qtbo
     opened.viewer.open(str(slow_slide), plugin="napari-s2sst")
     qtbot.waitUntil(lambda: opened.opening.busy, timeout=300_000)
     opened.viewer.open(str(third), plugin="napari-s2sst")
-    qtbot.waitUntil(lambda: opened.session.bundle.path == third and opened.session.can_train, timeout=300_000)
+    qtbot.waitUntil(lambda: opened.session.slide.path == third and opened.session.can_train, timeout=300_000)
 
 
 # ---- many changes at a time
@@ -529,7 +529,7 @@ def _at_once_of(dock, qtbot, gene=None, **sampling):
 
     def there() -> bool:
         shown = dock.session.shown
-        if shown is None or shown.number or dock.at_once.busy or dock.counting.busy or dock.display.busy:
+        if shown is None or shown.number or dock.instant.busy or dock.counting.busy or dock.display.busy:
             return False
         return shown.gene == dock.session.gene == dock.session.gene_map.gene and not dock.session.outdated
 
@@ -542,8 +542,8 @@ def _at_once_of(dock, qtbot, gene=None, **sampling):
 
 
 def test_five_genes_chosen_quickly_end_with_the_last(opened, qtbot):
-    opened.panels.sampling.at_once_box.setChecked(True)
-    genes = list(opened.session.bundle.genes)[1:6]
+    opened.panels.sampling.instant_box.setChecked(True)
+    genes = list(opened.session.slide.genes)[1:6]
     for gene in genes:
         opened.choose_gene(gene)
         qtbot.wait(40)
@@ -556,7 +556,7 @@ def test_five_genes_chosen_quickly_end_with_the_last(opened, qtbot):
 
 def test_sampling_changed_while_a_gene_is_imputed_at_once_ends_with_what_the_panel_says(opened, qtbot):
     panel = opened.panels.sampling
-    panel.at_once_box.setChecked(True)
+    panel.instant_box.setChecked(True)
     panel.stride_box.setValue(3)
     panel.fill_button.setChecked(True)
     qtbot.wait(100)
@@ -570,32 +570,32 @@ def test_sampling_changed_while_a_gene_is_imputed_at_once_ends_with_what_the_pan
 
 
 def test_what_was_imputed_at_once_does_not_cover_a_run_that_ended_sooner(opened, qtbot, train):
-    opened.panels.sampling.at_once_box.setChecked(True)
-    assert opened.at_once.busy
+    opened.panels.sampling.instant_box.setChecked(True)
+    assert opened.instant.busy
     train(opened, 1)
-    assert not opened.at_once.busy
+    assert not opened.instant.busy
     qtbot.waitUntil(lambda: opened.session.result is not None and not opened.session.running, timeout=300_000)
     qtbot.wait(1500)
     assert opened.session.shown.number == 1
 
 
 def test_a_run_that_failed_gives_way_to_imputing_at_once_again(opened, qtbot, train, tmp_path):
-    opened.panels.sampling.at_once_box.setChecked(True)
+    opened.panels.sampling.instant_box.setChecked(True)
     train(opened, 2, images=tmp_path / "nowhere")
     qtbot.waitUntil(lambda: "nowhere" in opened.session.message, timeout=300_000)
     _at_once_of(opened, qtbot)
 
 
 def test_imputing_at_once_that_was_switched_off_shows_nothing_any_more(opened, qtbot):
-    opened.panels.sampling.at_once_box.setChecked(True)
-    opened.panels.sampling.at_once_box.setChecked(False)
-    qtbot.waitUntil(lambda: not opened.at_once.busy, timeout=300_000)
+    opened.panels.sampling.instant_box.setChecked(True)
+    opened.panels.sampling.instant_box.setChecked(False)
+    qtbot.waitUntil(lambda: not opened.instant.busy, timeout=300_000)
     assert opened.session.shown is None
 
 
 def test_judging_a_map_does_not_end_its_comparison(opened, qtbot, train):
     _comparing(opened, qtbot, train, None, None)
-    qtbot.waitUntil(lambda: bool(opened.session.shown.scores) and not opened.at_once.busy, timeout=300_000)
+    qtbot.waitUntil(lambda: bool(opened.session.shown.scores) and not opened.instant.busy, timeout=300_000)
     comparison = opened.results.comparison
     assert comparison.mode is CompareMode.SWIPE
     gene = opened.session.gene
@@ -614,7 +614,7 @@ def test_train_clicked_twice_begins_one_run(opened, qtbot, train):
 
 
 def test_train_clicked_twice_for_several_genes_begins_one_row(opened, qtbot, train):
-    opened.choose_genes(tuple(opened.session.bundle.genes)[:2])
+    opened.choose_genes(tuple(opened.session.slide.genes)[:2])
     train(opened, 1)
     opened.train()
     qtbot.waitUntil(lambda: opened.session.running, timeout=300_000)
@@ -626,7 +626,7 @@ def test_train_clicked_twice_for_several_genes_begins_one_row(opened, qtbot, tra
 
 
 def test_bins_turned_while_a_row_is_counted_are_not_trained_on_with_old_counts(opened, qtbot, train):
-    opened.choose_genes(tuple(opened.session.bundle.genes)[:2])
+    opened.choose_genes(tuple(opened.session.slide.genes)[:2])
     train(opened, 1)
     opened.panels.sampling.bin_box.setValue(40)
     qtbot.waitUntil(lambda: opened.session.can_train or opened.session.running, timeout=300_000)
@@ -635,7 +635,7 @@ def test_bins_turned_while_a_row_is_counted_are_not_trained_on_with_old_counts(o
 
 
 def test_another_result_can_not_be_chosen_while_a_row_runs(opened, qtbot, train):
-    opened.choose_genes(tuple(opened.session.bundle.genes)[:2])
+    opened.choose_genes(tuple(opened.session.slide.genes)[:2])
     train(opened, 1)
     qtbot.waitUntil(lambda: len(opened.session.entries) == 2 and not opened.session.running, timeout=300_000)
     shown = opened.session.shown
@@ -651,7 +651,7 @@ def test_another_result_can_not_be_chosen_while_a_row_runs(opened, qtbot, train)
 
 
 def test_a_stopped_row_is_not_shown_any_more_and_its_result_is(opened, qtbot, train):
-    opened.choose_genes(tuple(opened.session.bundle.genes)[:3])
+    opened.choose_genes(tuple(opened.session.slide.genes)[:3])
     _training(opened, qtbot, train, None, None)
     assert opened.panels.run.queue_line.text().startswith("gene 1 of 3")
     opened.panels.run.stop_button.click()
@@ -661,7 +661,7 @@ def test_a_stopped_row_is_not_shown_any_more_and_its_result_is(opened, qtbot, tr
 
 
 def test_stop_while_many_genes_are_imputed_keeps_those_that_are_done(opened, qtbot, train):
-    genes = tuple(opened.session.bundle.genes)[:8]
+    genes = tuple(opened.session.slide.genes)[:8]
     opened.choose_genes(genes)
     opened.session.several = Several.TOGETHER
     train(opened, 1)
@@ -677,7 +677,7 @@ def test_stop_while_many_genes_are_imputed_keeps_those_that_are_done(opened, qtb
 
 
 def test_the_export_dialog_writes_what_it_named_though_a_run_ended_meanwhile(opened, qtbot, train, tmp_path):
-    opened.choose_genes(tuple(opened.session.bundle.genes)[:2])
+    opened.choose_genes(tuple(opened.session.slide.genes)[:2])
     train(opened, 1)
     first = opened.session.genes[0]
     qtbot.waitUntil(lambda: len(opened.session.entries) == 1 and opened.session.can_export, timeout=300_000)
@@ -712,7 +712,7 @@ def test_a_model_for_another_stride_can_only_be_put_away(opened, qtbot, train, t
 
 
 def test_saving_before_any_run_writes_the_model_that_imputed_at_once(opened, qtbot, tmp_path):
-    opened.panels.sampling.at_once_box.setChecked(True)
+    opened.panels.sampling.instant_box.setChecked(True)
     qtbot.waitUntil(lambda: opened.panels.training.save_button.isEnabled(), timeout=300_000)
     assert opened.session.model is None
     opened.models.save(tmp_path / "shipped")
@@ -751,7 +751,7 @@ def test_the_theme_can_be_changed_while_training(opened, qtbot, train):
         opened.viewer.theme = theme
         step = opened.session.progress.step
         qtbot.waitUntil(lambda step=step: opened.session.progress.step > step, timeout=300_000)
-    opened.runner.abandon()
+    opened.run_queue.abandon()
 
 
 def test_the_dock_of_one_of_two_windows_is_closed_while_both_train(
@@ -759,7 +759,7 @@ def test_the_dock_of_one_of_two_windows_is_closed_while_both_train(
 ):
     """Not the window itself: that makes an OpenGL error in the other one's canvas, without this plugin too (napari 0.9.2)."""
     other = make_napari_viewer(show=True).window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
-    other.panels.sampling.at_once_box.setChecked(False)
+    other.panels.sampling.instant_box.setChecked(False)
     other.open_slide(sample_slide)
     qtbot.waitUntil(lambda: other.session.can_train, timeout=300_000)
     for dock in (other, opened):
@@ -801,7 +801,7 @@ def h5ad(tmp_path) -> Path:
 @pytest.mark.parametrize("kind", ["iss_ca1_bin40px.npz", "xenium_bonemarrow_core_bin16um.npz", "h5ad"])
 def test_a_table_of_counts_goes_from_file_to_files(dock, qtbot, train, request, tmp_path, kind, mode):
     path = request.getfixturevalue("h5ad") if kind == "h5ad" else request.getfixturevalue("shared_data")(f"maps/{kind}")
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.open_slide(path)
     qtbot.waitUntil(lambda: dock.session.can_train or bool(dock.session.message), timeout=300_000)
     assert dock.session.message == ""

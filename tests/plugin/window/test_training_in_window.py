@@ -13,7 +13,7 @@ def test_train_clicked_right_after_typing_bins_waits_for_their_counts(opened, qt
     """The box tells its value only when the click on Train takes the focus away."""
     opened.panels.sampling.bin_box.setValue(40)
     opened.panels.run.train_button.click()
-    assert not opened.runner.active
+    assert not opened.run_queue.active
     qtbot.waitUntil(lambda: opened.session.can_train, timeout=300_000)
     assert opened.session.gene_map.bin_um == opened.session.config.grid.bin_um == 40
 
@@ -80,7 +80,7 @@ def test_pause_rests_and_goes_on(opened, qtbot, train):
     assert opened.session.progress.step == step
     opened.panels.run.pause_button.click()
     qtbot.waitUntil(lambda: opened.session.progress.step > step, timeout=300_000)
-    opened.runner.abandon()
+    opened.run_queue.abandon()
 
 
 def test_a_preview_is_shown_while_training_and_becomes_the_imputed_layer(opened, viewer, qtbot, train):
@@ -129,7 +129,7 @@ def test_a_lattice_that_does_not_fit_says_so_before_training(opened, train):
 
 @pytest.fixture
 def two_genes(opened) -> tuple[str, ...]:
-    genes = tuple(opened.session.bundle.genes)[:2]
+    genes = tuple(opened.session.slide.genes)[:2]
     opened.choose_genes(genes)
     return genes
 
@@ -164,9 +164,9 @@ def test_a_gene_that_can_not_be_trained_on_does_not_end_the_row(opened, qtbot, t
     """Its config is refused for the first only: no measured bin holds a transcript of it."""
     whole = opened.session.gene_map
     empty = GeneMap(np.zeros(whole.shape), tissue=whole.tissue, gene="EMPTY", bin_um=whole.bin_um)
-    requests = [opened.running.requests((each,))[0] for each in (empty, whole)]
-    config = opened.session.training.changed(steps=2, batch=2, image_batch=1, symmetries=1, device="cpu")
-    opened.runner.start(*(type(each)(each.maps, config, each.mode, each.slide) for each in requests))
+    requests = [opened.runs.requests((each,))[0] for each in (empty, whole)]
+    config = opened.session.settings.changed(steps=2, batch=2, image_batch=1, symmetries=1, device="cpu")
+    opened.run_queue.start(*(type(each)(each.maps, config, each.mode, each.slide) for each in requests))
     qtbot.waitUntil(lambda: opened.session.result is not None and not opened.session.running, timeout=300_000)
     assert "EMPTY" in opened.session.message
     assert opened.session.entries[0].gene == whole.gene
@@ -175,7 +175,7 @@ def test_a_gene_that_can_not_be_trained_on_does_not_end_the_row(opened, qtbot, t
 def test_training_goes_on_from_the_last_run(trained, qtbot, train):
     first = trained.session.result
     train(trained, 2)
-    trained.runner.abandon()
+    trained.run_queue.abandon()
     trained.panels.training.setStartFrom("last")
     trained.panels.run.train_button.click()
     qtbot.waitUntil(lambda: trained.session.result is not first, timeout=300_000)
@@ -185,7 +185,7 @@ def test_training_goes_on_from_the_last_run(trained, qtbot, train):
 def test_the_preview_is_scored_while_the_network_learns(opened, qtbot, train):
     train(opened, 100_000)
     qtbot.waitUntil(lambda: "MAE" in opened.panels.live.text(), timeout=300_000)
-    opened.runner.abandon()
+    opened.run_queue.abandon()
 
 
 def test_a_deleted_map_of_the_run_does_no_harm(opened, qtbot, train):

@@ -53,7 +53,7 @@ class Counting(QObject):
         session = self.session
         if session.running:
             self._settle.start()  # a region was redrawn or deleted meanwhile: counted when the run is over
-        if session.bundle is None or not session.gene or session.running:
+        if session.slide is None or not session.gene or session.running:
             return
         self._count((session.gene,), self._show)
 
@@ -68,12 +68,12 @@ class Counting(QObject):
     def _count(self, genes: tuple[str, ...], done: Callable[[tasks.Counted], Any]) -> None:
         session = self.session
         try:
-            bundle, config, regions, edited = session.bundle, session.config, self._regions(), self._edited()
+            slide, config, regions, edited = session.slide, session.config, self._regions(), self._edited()
         except S2SSTError as error:
             self.failed.emit(str(error))
             return
         session.busy = f"Counting {genes[0] if len(genes) == 1 else f'{len(genes)} genes'} ..."
-        self._background.start(lambda: tasks.count_genes(bundle, genes, config, regions, edited), done)
+        self._background.start(lambda: tasks.count_genes(slide, genes, config, regions, edited), done)
 
     def _show(self, counted: tasks.Counted) -> None:
         session = self.session

@@ -39,7 +39,7 @@ class Extras(QObject):
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
-        self._bundle: Any = None
+        self._slide: Any = None
         self._genes: tuple[str, ...] = ()
         self._min_qv = MIN_QV
         self._without: dict[str, str] = {}  # key -> why there is no such layer
@@ -77,14 +77,14 @@ class Extras(QObject):
 
     # ---- what there is
 
-    def setSlide(self, bundle: Any | None) -> None:
+    def setSlide(self, slide: Any | None) -> None:
         """Another slide, of any kind the engine opens: the layers of the one before are taken away."""
         for key in KEYS:
             self._take_away(key)
-        self._bundle, self._genes = bundle, ()
+        self._slide, self._genes = slide, ()
         self._without, self._paths = {}, {}
-        if bundle is not None:
-            self._look_around(bundle)
+        if slide is not None:
+            self._look_around(slide)
         self.changed.emit()
 
     def setGenes(self, genes: tuple[str, ...], min_qv: float = MIN_QV) -> None:
@@ -122,16 +122,16 @@ class Extras(QObject):
 
     def _reason(self, key: str) -> str:
         """Why there is no such layer, or ""."""
-        if self._bundle is None:
+        if self._slide is None:
             return "Open a slide first."
         if key == TRANSCRIPTS and key not in self._without and not self._genes:
             return "Choose a gene first."
         return self._without.get(key, "")
 
-    def _look_around(self, bundle: Any) -> None:
+    def _look_around(self, slide: Any) -> None:
         """Find out which files there are, by their names."""
-        folder = Path(bundle.path)
-        if not bundle.images:
+        folder = Path(slide.path)
+        if not slide.images:
             self._without[DENSITY] = "This slide has no image, so the density is shown already."
         if not folder.is_dir():
             self._without |= dict.fromkeys(KEYS[1:], "This file holds counts in bins and nothing else.")
@@ -179,17 +179,17 @@ class Extras(QObject):
         self._outlines.clear()
 
     def _load(self, key: str) -> None:
-        bundle, genes, min_qv = self._bundle, self._genes, self._min_qv
+        slide, genes, min_qv = self._slide, self._genes, self._min_qv
         match key:
             case "density":
                 self._say(key, "Counting all transcripts ...")
-                task = partial(load_density, bundle)
+                task = partial(load_density, slide)
             case "histology":
                 self._say(key, "Opening the H&E picture ...")
-                task = partial(load_histology, bundle)
+                task = partial(load_histology, slide)
             case "transcripts":
                 self._say(key, f"Looking for transcripts of {genes_name(genes)} ...")
-                task = partial(load_transcripts, bundle, genes, min_qv)
+                task = partial(load_transcripts, slide, genes, min_qv)
             case _:
                 self._say(key, f"Reading {self._paths[key].name} ...")
                 task = partial(_read_outlines, self._paths[key], KINDS[key])

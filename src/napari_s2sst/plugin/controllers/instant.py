@@ -21,7 +21,7 @@ from ..widgets.docked import single_shot
 from .results import Results
 
 
-class AtOnce(QObject):
+class Instant(QObject):
     """Imputes in the background whenever it is asked to, and shows it; never while a run needs the processor."""
 
     failed = Signal(str)
@@ -60,7 +60,9 @@ class AtOnce(QObject):
         if self._on and session.gene_map is not None and not session.running:
             request = self._request()
             self._cut_short, self._late = False, None
-            self._background.start(lambda: tasks.impute_at_once(request), lambda result: self._imputed(request, result))
+            self._background.start(
+                lambda: tasks.impute_instantly(request), lambda result: self._imputed(request, result)
+            )
 
     def rest(self) -> None:
         """A run begins: it needs the processor, and its maps are not to be covered."""
@@ -85,26 +87,26 @@ class AtOnce(QObject):
             phase=chosen.sampling.phase, normalisation=chosen.grid.normalisation, device="cpu",
         )  # fmt: skip
         return Request(
-            (session.gene_map,), config, session.sampling.mode, Path(session.bundle.path), self._regions(),
-            images=tasks.images_of(session.bundle), panel=session.bundle, edited_tissue=self._tissue.edited,
-            size_um=getattr(session.bundle, "given_um", None),
+            (session.gene_map,), config, session.sampling.mode, Path(session.slide.path), self._regions(),
+            images=tasks.images_of(session.slide), panel=session.slide, edited_tissue=self._tissue.edited,
+            size_um=getattr(session.slide, "given_um", None),
         )  # fmt: skip
 
     def _imputed(self, request: Request, result: Any) -> None:
         if not self._holds(request):
             return
         entry = Entry(result)
-        self.session.take_at_once(entry)
-        self.display.show_at_once(entry)
+        self.session.take_instant(entry)
+        self.display.show_instant(entry)
         self.results.show()
-        self._background.start(lambda: tasks.judge_at_once(request), lambda result: self._judged(request, result))
+        self._background.start(lambda: tasks.score_instant(request), lambda result: self._judged(request, result))
 
     def _judged(self, request: Request, result: Any) -> None:
         """Unless a run's result is looked at by now."""
         shown = self.session.shown
         if self._holds(request) and (shown is None or shown.number == 0):
             entry = Entry(result)
-            self.session.take_at_once(entry)
+            self.session.take_instant(entry)
             self.results.show()
             self._late = entry
             self._put_late()
@@ -115,7 +117,7 @@ class AtOnce(QObject):
         if entry is not None and self.results.comparison.mode is CompareMode.OFF:
             self._late = None
             if entry.same(self.session.shown):
-                self.display.show_at_once(entry, again=True)
+                self.display.show_instant(entry, again=True)
 
     def _holds(self, request: Request) -> bool:
         """Whether the window still says what was asked for."""

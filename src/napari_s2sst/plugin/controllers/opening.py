@@ -32,16 +32,16 @@ def read_slide(path: Path, known: bool, asks: bool) -> tasks.OpenedSlide | SizeQ
         if asks and (question := question_to(path)) is not None:
             return question
         raise
-    question = question_of(found.bundle) if asks else None
+    question = question_of(found.slide) if asks else None
     return question if question is not None and question.kind == "pixel" else found
 
 
 def read_sized(path: Path, size_um: float) -> tasks.OpenedSlide:
     """A slide whose pixels or bins are of the size that its user says. Raises BundleError."""
     hide_path(path, "the slide")
-    bundle = open_with_size(path, size_um)
-    hide_name(bundle.name, "the slide's name")
-    return tasks.OpenedSlide(bundle, slide_layers(bundle), dict(bundle.genes))
+    slide = open_with_size(path, size_um)
+    hide_name(slide.name, "the slide's name")
+    return tasks.OpenedSlide(slide, slide_layers(slide), dict(slide.genes))
 
 
 class Opening(QObject):
@@ -87,7 +87,7 @@ class Opening(QObject):
 
     def ask_for_size(self) -> None:
         """Of the slide that is open, where its size was assumed or is not known."""
-        question = None if self.session.bundle is None else question_of(self.session.bundle)
+        question = None if self.session.slide is None else question_of(self.session.slide)
         if question is not None:
             self._ask(replace(question, without=""))  # that is how it is open
 
@@ -157,14 +157,14 @@ class Opening(QObject):
     def _opened_anew(self, slide: tasks.OpenedSlide) -> None:
         """What is in the viewer of it lies at another scale."""
         layers = self.display.viewer.layers
-        for layer in [layer for layer in layers if slide_of(layer) == Path(slide.bundle.path)]:
+        for layer in [layer for layer in layers if slide_of(layer) == Path(slide.slide.path)]:
             layers.remove(layer)
         self._opened(slide)
 
     def _opened(self, slide: tasks.OpenedSlide) -> None:
         self.leaving.emit()
-        self.session.open(slide.bundle)
-        path = Path(slide.bundle.path)
+        self.session.open(slide.slide)
+        path = Path(slide.slide.path)
         self._seen.append(path)
         self.display.show_slide(path, slide.layers)
         self.opened.emit(slide)

@@ -132,7 +132,7 @@ def _settings(session: Session) -> RunConfig | None:
     try:
         return session.config
     except S2SSTError:
-        return session.training
+        return session.settings
 
 
 def _noticed(notification: Notification) -> None:

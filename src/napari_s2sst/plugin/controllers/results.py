@@ -144,12 +144,12 @@ class Results(QObject):
     def export(self, folder: str | Path, choice: ExportChoice | None = None) -> None:
         """Write the files of the shown result, or of all of them, into a folder."""
         session, choice = self.session, choice or ExportChoice()
-        if session.shown is not None and session.bundle is not None:
+        if session.shown is not None and session.slide is not None:
             self._write(Path(folder), choice, session.entries if choice.every_result else (session.shown,))
 
     def _write(self, folder: Path, choice: ExportChoice, entries: tuple[Entry, ...]) -> None:
         results = list({id(entry.result): entry.result for entry in entries}.values())
-        slide = Path(self.session.bundle.path)
+        slide = Path(self.session.slide.path)
         self.session.busy = "Writing ..."
         self.panel.setExported("Writing ...")
         self._writing.start(lambda: tasks.write_files(folder, results, choice, slide), self._written)
@@ -171,7 +171,7 @@ class Results(QObject):
         """What the dialog needs to know: of the shown result, and of all."""
         from ...engine.runs.write import export_item
 
-        slide = Path(self.session.bundle.path)
+        slide = Path(self.session.slide.path)
         of = {
             id(entry.result): export_item(entry.result, self.describe(entry), slide) for entry in self.session.entries
         }
@@ -182,7 +182,7 @@ class Results(QObject):
         from ..panels.results.export_dialog import ExportDialog
 
         entries, shown = self.session.entries, self.session.shown
-        self.dialog = ExportDialog(*self.items(), self._window, store=getattr(self.session.bundle, "store", None))
+        self.dialog = ExportDialog(*self.items(), self._window, store=getattr(self.session.slide, "store", None))
         if self.dialog.exec() == QDialog.DialogCode.Accepted:
             choice = self.dialog.value()
             self._write(choice.folder, choice, entries if choice.every_result else (shown,))

@@ -17,7 +17,7 @@ from ..widgets.banners import ResumeBanner
 from .counting import Counting
 from .opening import Opening
 from .regions import Regions
-from .runs import Running
+from .runs import Runs
 
 
 class Resuming(QObject):
@@ -34,14 +34,14 @@ class Resuming(QObject):
         panels: Panels,
         opening: Opening,
         counting: Counting,
-        running: Running,
+        runs: Runs,
         regions: Regions,
         tissue: TissueLayer,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self.session, self.banner, self.panels = session, banner, panels
-        self.opening, self.counting, self.running = opening, counting, running
+        self.opening, self.counting, self.runs = opening, counting, runs
         self.regions, self.tissue = regions, tissue
         self.offered: Interrupted | None = None
         self._found: list[Interrupted] = []
@@ -53,7 +53,7 @@ class Resuming(QObject):
         banner.resumeRequested.connect(self.resume)
         banner.discardRequested.connect(self.discard)
         banner.laterRequested.connect(self.put_off)
-        running.runner.interrupted.connect(self.look)
+        runs.run_queue.interrupted.connect(self.look)
 
     @property
     def busy(self) -> bool:
@@ -127,10 +127,10 @@ class Resuming(QObject):
             going_on.kept.release()
 
     def _is_open(self, offered: Interrupted) -> bool:
-        bundle, record = self.session.bundle, offered.record
-        if bundle is None or Path(bundle.path).absolute() != record.slide:
+        slide, record = self.session.slide, offered.record
+        if slide is None or Path(slide.path).absolute() != record.slide:
             return False
-        return record.size_um in (None, getattr(bundle, "given_um", None))
+        return record.size_um in (None, getattr(slide, "given_um", None))
 
     def slide_opened(self, _: tasks.OpenedSlide) -> None:
         """The window has shown it."""
@@ -166,8 +166,8 @@ class Resuming(QObject):
         panels.sampling.setTissue(shown=self.tissue.shown, edited=self.tissue.edited)
         self._set_regions_back()
         session.busy = f"Going back to the training of {named(record.genes)} ..."
-        going_on, bundle, edited = self._going_on, session.bundle, self.tissue.apply
-        self._recalling.start(lambda: tasks.recall(going_on, bundle, edited), self._go_on)
+        going_on, slide, edited = self._going_on, session.slide, self.tissue.apply
+        self._recalling.start(lambda: tasks.recall(going_on, slide, edited), self._go_on)
 
     def _set_regions_back(self) -> None:
         """What was drawn meanwhile stays, and counts no more."""
@@ -186,7 +186,7 @@ class Resuming(QObject):
             self._let_go()
             return
         record = going_on.record
-        session.training = recalled.config
+        session.settings = recalled.config
         self.panels.training.setValue(recalled.config)
         if recalled.start is not None:
             session.model = recalled.start
@@ -194,10 +194,10 @@ class Resuming(QObject):
         self.counting.abandon()  # of what was chosen before, or of the regions that have just come back
         session.gene_map, session.outdated, session.message = counted.maps[0], False, ""
         self.recalled.emit(counted)
-        first, *others = self.running.requests(
+        first, *others = self.runs.requests(
             counted.maps, regions=record.regions, start=recalled.start, edited_tissue=record.edited_tissue,
             painted=record.painted,
         )  # fmt: skip
         self._going_on = None
         self._forget()
-        self.running.begin(replace(first, kept=going_on.kept, resumes=True), *others)
+        self.runs.begin(replace(first, kept=going_on.kept, resumes=True), *others)

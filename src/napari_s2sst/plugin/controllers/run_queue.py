@@ -17,7 +17,7 @@ from ..threads.run import Run, RunWorker, run, sentence, sparse_of
 log = logging.getLogger(__name__)
 
 
-class Runner(QObject):
+class RunQueue(QObject):
     """At most one run at a time, several in a row. Signals come in the main thread and never after :meth:`abandon`."""
 
     began = Signal(object)

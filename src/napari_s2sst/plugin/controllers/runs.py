@@ -20,13 +20,13 @@ from ..viewer.display import Display
 from ..viewer.layers import value_limits
 from ..widgets.clock import clock
 from .counting import Counting
-from .run_queue import Runner
+from .run_queue import RunQueue
 
 if TYPE_CHECKING:
     from ...engine.network.model import Trained
 
 
-class Running(QObject):
+class Runs(QObject):
     """One row of runs at a time."""
 
     failed = Signal(str)
@@ -35,15 +35,17 @@ class Running(QObject):
     finished = Signal()
     """The session shows a new result, and the viewer its maps."""
 
-    def __init__(self, session: Session, runner: Runner, panels: Panels, display: Display, parent: QObject) -> None:
+    def __init__(
+        self, session: Session, run_queue: RunQueue, panels: Panels, display: Display, parent: QObject
+    ) -> None:
         super().__init__(parent)
-        self.session, self.runner, self.panels, self.display = session, runner, panels, display
+        self.session, self.run_queue, self.panels, self.display = session, run_queue, panels, display
         self.keep_every_s = KEEP_EVERY_S
         self._warned: set[str] = set()
-        runner.began.connect(self._began)
-        runner.told.connect(self._told)
-        runner.returned.connect(self._returned)
-        runner.failed.connect(self._failed)
+        run_queue.began.connect(self._began)
+        run_queue.told.connect(self._told)
+        run_queue.returned.connect(self._returned)
+        run_queue.failed.connect(self._failed)
 
     def start(
         self,
@@ -69,13 +71,13 @@ class Running(QObject):
     def begin(self, *requests: Request) -> None:
         """One after the other."""
         try:
-            self.runner.start(*requests)
+            self.run_queue.start(*requests)
         except S2SSTError as error:
             self.failed.emit(str(error))
 
     def abandon(self) -> None:
         """End a row of runs and forget it, with what it has shown."""
-        self.runner.abandon()
+        self.run_queue.abandon()
         self.display.end_preview()
         self.panels.clear_run()
         self._show_queue()
@@ -104,9 +106,9 @@ class Running(QObject):
         waiting = [tuple(each.gene for group in groups[at:] for each in group) for at in range(1, len(groups) + 1)]
         return [
             Request(
-                group, session.config, session.sampling.mode, Path(session.bundle.path), regions, start, trains, edited_tissue,
-                painted, session.bundle.name, then, new_training() if keeps else None, self.keep_every_s,
-                images=images_of(session.bundle), panel=session.bundle, size_um=getattr(session.bundle, "given_um", None),
+                group, session.config, session.sampling.mode, Path(session.slide.path), regions, start, trains, edited_tissue,
+                painted, session.slide.name, then, new_training() if keeps else None, self.keep_every_s,
+                images=images_of(session.slide), panel=session.slide, size_um=getattr(session.slide, "given_um", None),
                 cluster=session.cluster if keeps else None,
             )
             for group, then in zip(groups, waiting, strict=True)
@@ -136,7 +138,7 @@ class Running(QObject):
             case Validated():
                 panels.losses.setLosses(self.session.losses)
             case Previewed():
-                limits = value_limits(self.runner.sparse, self.runner.request.config)
+                limits = value_limits(self.run_queue.sparse, self.run_queue.request.config)
                 self.display.show_preview(event.imputed, limits)
             case LiveScores():
                 panels.live.setScores(event.step, event.scores)
@@ -154,7 +156,7 @@ class Running(QObject):
         session.take(result, self.display.run_number)
         self.display.show_result(session.shown)
         self.finished.emit()
-        if not self.runner.waits:
+        if not self.run_queue.waits:
             self.panels.show_page("Results")
         self._show_queue(done=True)
 
@@ -167,7 +169,7 @@ class Running(QObject):
     def _show_queue(self, *, done: bool = False) -> None:
         """A row that was stopped is not shown any more."""
         queue = self.session.queue
-        if queue is None or (done and not self.runner.waits and queue.number < queue.total):
+        if queue is None or (done and not self.run_queue.waits and queue.number < queue.total):
             self.panels.run.setQueue(0, 1, "")
         else:
             self.panels.run.setQueue(queue.number - (not done), queue.total, queue.gene)

@@ -12,7 +12,7 @@ from ..session import Mode, Sampling, Session
 from ..viewer.display import Display
 from ..viewer.tissue_layer import TissueLayer
 from .counting import Counting
-from .instant import AtOnce
+from .instant import Instant
 
 
 class ChosenSampling(QObject):
@@ -25,12 +25,12 @@ class ChosenSampling(QObject):
         display: Display,
         counting: Counting,
         tissue: TissueLayer,
-        at_once: AtOnce,
+        instant: Instant,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self.session, self.panels, self.display = session, panels, display
-        self.counting, self.tissue, self.at_once = counting, tissue, at_once
+        self.counting, self.tissue, self.instant = counting, tissue, instant
         panels.sampling.valueChanged.connect(self.change)
         panels.sampling.latticeToggled.connect(self.draw)
         panels.sampling.tissueToggled.connect(self._show_tissue)
@@ -45,11 +45,11 @@ class ChosenSampling(QObject):
             self.counting.soon()
             return
         self.draw()
-        self.at_once.start()
+        self.instant.start()
 
     def change_settings(self, config: Any) -> None:
         """Another quality or normalisation makes other counts or another space."""
-        before, self.session.training = self.session.training, config
+        before, self.session.settings = self.session.settings, config
         if before.grid != config.grid or before.sampling.phase != config.sampling.phase:
             self.counting.soon()
 

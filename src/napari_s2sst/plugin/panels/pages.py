@@ -92,7 +92,7 @@ class Panels(QWidget):
         self.training.setLastRun(session.model is not None)
         self.training.setModelEnabled(save=session.can_export and not session.running, load=session.can_change)
         self.run.setGenes(len(session.genes))
-        self.run.setTrains(session.training.training.steps != 0)
+        self.run.setTrains(session.settings.training.steps != 0)
         self.run.setEnabledParts(
             train=session.can_train, pause=session.can_pause, stop=session.can_stop,
             paused=session.state is State.PAUSED,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class OpenedSlide:
     """A slide, and what is slow to find out about it."""
 
-    bundle: Any
+    slide: Any
     layers: list[LayerData]
     genes: dict[str, int]
 
@@ -39,10 +39,10 @@ class OpenedSlide:
 def open_slide(path: Path, known: bool) -> OpenedSlide:
     """Read what the window shows of a slide; ``known``: its layers are in the viewer already. Raises BundleError."""
     hide_path(path, "the slide")
-    bundle = opened(path)
-    hide_name(bundle.name, "the slide's name")
-    genes = dict(bundle.genes)
-    return OpenedSlide(bundle, [] if known else slide_layers(bundle), genes)
+    slide = opened(path)
+    hide_name(slide.name, "the slide's name")
+    genes = dict(slide.genes)
+    return OpenedSlide(slide, [] if known else slide_layers(slide), genes)
 
 
 def open_sample(known: Sequence[Path]) -> OpenedSlide:
@@ -83,7 +83,7 @@ class Counted:
 
 
 def count_genes(
-    bundle: Any, genes: Sequence[str], config: RunConfig, regions: tuple[Region, ...], edited: Edited
+    slide: Any, genes: Sequence[str], config: RunConfig, regions: tuple[Region, ...], edited: Edited
 ) -> Counted:
     """Counts of some genes in one pass, in the edited tissue, inside the regions.
 
@@ -91,15 +91,13 @@ def count_genes(
     """
     for number, region in enumerate(regions, start=1):
         hide_name(region.name, f"region {number}")
-    maps = [
-        edited(each) for each in bundle.gene_maps(list(genes), bin_um=config.grid.bin_um, min_qv=config.grid.min_qv)
-    ]
+    maps = [edited(each) for each in slide.gene_maps(list(genes), bin_um=config.grid.bin_um, min_qv=config.grid.min_qv)]
     return Counted(tuple(restrict(each, regions) if regions else each for each in maps), maps[0])
 
 
-def images_of(bundle: Any) -> tuple[StainImage, ...]:
+def images_of(slide: Any) -> tuple[StainImage, ...]:
     """The slide's stains; none where it is a table of counts."""
-    return tuple(getattr(bundle, "images", ()))
+    return tuple(getattr(slide, "images", ()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +111,7 @@ class Recalled:
     """On the best device there is, if the one it was on is gone."""
 
 
-def recall(interrupted: Interrupted, bundle: Any, edited: Edited) -> Recalled:
+def recall(interrupted: Interrupted, slide: Any, edited: Edited) -> Recalled:
     """Count an interrupted training's genes as they were counted. Raises CheckpointError where the slide is not the same."""
     from ...engine.device import choose_device
     from ...engine.provenance import sparse_hash
@@ -122,9 +120,9 @@ def recall(interrupted: Interrupted, bundle: Any, edited: Edited) -> Recalled:
     record = interrupted.record
     problem = f"The training of {named(record.genes)} can't go on:"
     try:
-        counted = count_genes(bundle, (*record.genes, *record.waiting), record.config, record.regions, edited)
+        counted = count_genes(slide, (*record.genes, *record.waiting), record.config, record.regions, edited)
         maps = counted.maps[: len(record.genes)]
-        request = Request(maps, record.config, Mode(record.mode), record.slide, images=images_of(bundle))
+        request = Request(maps, record.config, Mode(record.mode), record.slide, images=images_of(slide))
         found = sparse_hash(seen_of(request))
         start = interrupted.kept.start()
     except S2SSTError as error:
@@ -139,7 +137,7 @@ def recall(interrupted: Interrupted, bundle: Any, edited: Edited) -> Recalled:
     return Recalled(counted, start, config)
 
 
-def impute_at_once(request: Request) -> Result:
+def impute_instantly(request: Request) -> Result:
     """What the weights that come with the program make of a map, without looking at anything first. Raises S2SSTError.
 
     Image and other genes take part if what they tell is known already.
@@ -165,7 +163,7 @@ def impute_at_once(request: Request) -> Result:
     return Result(job, start, (imputed,), {}, 0.0, 0.0)
 
 
-def judge_at_once(request: Request) -> Result:
+def score_instant(request: Request) -> Result:
     """The same with an uncertainty stretched to fit held-out bins, scored beside the classical methods."""
     from ...engine.runs.run import complete
     from ...engine.training.train import fit

@@ -144,7 +144,7 @@ class Display(QObject):
             if layer is not None and layer is not but and layer in self.viewer.layers:
                 layer.visible = False
 
-    def show_at_once(self, entry: Entry, *, again: bool = False) -> None:
+    def show_instant(self, entry: Entry, *, again: bool = False) -> None:
         """What the weights that come with the program make of the chosen gene, in the layers of the last such map.
 
         ``again``: it is the same map, known better; what the user deleted of it stays away.

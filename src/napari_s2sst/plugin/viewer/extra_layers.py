@@ -43,26 +43,26 @@ def fine_bin_um(extent_um: tuple[float, float, float, float]) -> float:
     return next((bin_um for bin_um in FINE_BINS_UM if side <= bin_um * MAX_BINS_ALONG), FINE_BINS_UM[-1])
 
 
-def load_density(bundle: Any) -> Loaded:
+def load_density(slide: Any) -> Loaded:
     """All transcripts per fine bin."""
-    values, meta, kind = slide_density_layer(bundle, fine_bin_um(bundle.extent_um))
+    values, meta, kind = slide_density_layer(slide, fine_bin_um(slide.extent_um))
     # Not one of the layers that the slide consists of: it comes and goes.
     return Loaded(((values, meta | {"name": "transcript density", "metadata": {}}, kind),))
 
 
-def load_transcripts(bundle: Any, genes: Sequence[str], min_qv: float, at_most: int = MAX_POINTS) -> Loaded:
+def load_transcripts(slide: Any, genes: Sequence[str], min_qv: float, at_most: int = MAX_POINTS) -> Loaded:
     """A layer of points for each gene; one map of their density, and a note, when they are more than ``at_most``.
 
     Raises :class:`~..engine.errors.BundleError` on an unknown gene or a broken table.
     """
-    positions = read_positions(bundle.transcripts, genes, min_qv=min_qv, at_most=at_most)
+    positions = read_positions(slide.transcripts, genes, min_qv=min_qv, at_most=at_most)
     if positions.yx_um is not None:
         shown = positions.genes[: len(GENE_COLOURS)]
         left_out = len(positions.genes) - len(shown)
         note = f"{left_out} more chosen genes have no points: there are {len(shown)} colours." if left_out else ""
         return Loaded(tuple(points_layer(positions, gene) for gene in shown), note)
-    bin_um = fine_bin_um(bundle.extent_um)
-    maps = bundle.gene_maps(positions.genes, bin_um, min_qv)
+    bin_um = fine_bin_um(slide.extent_um)
+    maps = slide.gene_maps(positions.genes, bin_um, min_qv)
     total = sum(gene_map.values for gene_map in maps)
     name = genes_name(positions.genes)
     meta = _in_um() | {
@@ -86,9 +86,9 @@ def load_outlines(boundaries: Boundaries, kind: BoundaryKind) -> Loaded:
     return Loaded((outline_layer(kind),), boundaries=boundaries)
 
 
-def load_histology(bundle: Any) -> Loaded:
+def load_histology(slide: Any) -> Loaded:
     """The slide's aligned H&E picture. Raises :class:`~..engine.errors.BundleError`."""
-    histology = open_histology(find_histology(bundle.path), bundle)
+    histology = open_histology(find_histology(slide.path), slide)
     return Loaded((histology_layer(histology),), histology.note)
 
 

@@ -70,11 +70,11 @@ ERROR_COLORMAP = _blue_red()
 LATTICE_COLORMAP = Colormap([[0.55, 0.95, 1.0, 1.0], [0.55, 0.95, 1.0, 1.0]], name="lattice")
 
 
-def slide_layers(bundle: Any) -> list[LayerData]:
+def slide_layers(slide: Any) -> list[LayerData]:
     """One image layer a stain; the density of all transcripts without any image, or where nobody says how large its pixels are."""
-    images = [image for image in bundle.images if image.pixel_size_um is not None]
+    images = [image for image in slide.images if image.pixel_size_um is not None]
     if not images:
-        return [density_layer(bundle)]
+        return [density_layer(slide)]
     layers = []
     spare = iter(MORE_COLOURS)
     for number, image in enumerate(images):
@@ -87,24 +87,24 @@ def slide_layers(bundle: Any) -> list[LayerData]:
             "blending": "additive",
             "contrast_limits": image.contrast_limits,
             "gamma": 0.75,
-            "metadata": {SLIDE_KEY: str(bundle.path)},
+            "metadata": {SLIDE_KEY: str(slide.path)},
             "visible": number < STAINS_SEEN,
         }
         layers.append((levels if len(levels) > 1 else levels[0], meta, "image"))
     return layers
 
 
-def density_layer(bundle: Any, bin_um: float = 20.0) -> LayerData:
+def density_layer(slide: Any, bin_um: float = 20.0) -> LayerData:
     """All transcripts per bin, for a slide that has no image."""
-    bin_um = getattr(bundle, "bin_um", None) or bin_um  # a count cube knows one bin size only
-    anyone = bundle.gene_map(next(iter(bundle.genes)), bin_um=bin_um)
+    bin_um = getattr(slide, "bin_um", None) or bin_um  # a count cube knows one bin size only
+    anyone = slide.gene_map(next(iter(slide.genes)), bin_um=bin_um)
     totals = anyone.values if anyone.totals is None else anyone.totals
     meta = _placed(anyone.bin_um, anyone.origin_um) | {
         "name": "all transcripts",
         "colormap": "gray",
         "blending": "additive",
         "contrast_limits": _limits(totals[anyone.tissue]),
-        "metadata": {SLIDE_KEY: str(bundle.path)},
+        "metadata": {SLIDE_KEY: str(slide.path)},
     }
     return np.asarray(totals), meta, "image"
 

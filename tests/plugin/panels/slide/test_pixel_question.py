@@ -15,11 +15,11 @@ IN_UM = Region("duct", box(100, 200, 1900, 1400))
 def of_qupath(opened, tmp_path):
     """IN_UM in pixels of the slide's picture, in a file that does not say so."""
     path = tmp_path / "qupath.geojson"
-    write_regions(path, [IN_UM], pixel_size_um=opened.session.bundle.pixel_size_um)
+    write_regions(path, [IN_UM], pixel_size_um=opened.session.slide.pixel_size_um)
     content = json.loads(path.read_text())
     del content["s2sst_unit_um"]
     path.write_text(json.dumps(content))
-    assert read_regions(path)[0].polygon.bounds[2] > opened.session.bundle.extent_um[3]
+    assert read_regions(path)[0].polygon.bounds[2] > opened.session.slide.extent_um[3]
     return path
 
 
@@ -44,7 +44,7 @@ def test_the_user_may_insist_on_um_or_cancel(opened, of_qupath, qtbot):
     assert not opened.regions.value()
     opened.regions.read(of_qupath)
     opened.regions.question.um_button.click()
-    assert bounds(opened)[0][2] > opened.session.bundle.extent_um[3]
+    assert bounds(opened)[0][2] > opened.session.slide.extent_um[3]
 
 
 def test_regions_on_the_slide_are_not_asked_about(opened, tmp_path):
@@ -63,7 +63,7 @@ def test_regions_are_exported_in_pixels_where_that_is_chosen(opened, tmp_path):
     opened.regions.add([IN_UM])
     opened.panels.region.pixelExportRequested.emit(tmp_path / "px.geojson")
     opened.panels.region.exportRequested.emit(tmp_path / "um.geojson")
-    size = opened.session.bundle.pixel_size_um
+    size = opened.session.slide.pixel_size_um
 
     def corner(name: str) -> float:
         feature = json.loads((tmp_path / name).read_text())["features"][0]

@@ -55,7 +55,7 @@ def spots(tmp_path):
 
 def opening(dock, qtbot, path):
     """The dialog that asks after this was opened."""
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.open_slide(path)
     qtbot.waitUntil(lambda: dock.opening.dialog is not None, timeout=300_000)
     return dock.opening.dialog
@@ -108,11 +108,11 @@ def test_every_control_has_a_tooltip(dialog):
 def test_a_slide_whose_pixels_nobody_knows_is_opened_with_the_size_that_is_given(dock, qtbot, silent_slide):
     asked = opening(dock, qtbot, silent_slide)
     assert "0.2125" in asked.question.why
-    assert dock.session.bundle is None
+    assert dock.session.slide is None
     asked.size_box.setValue(2.5)
     asked.open_button.click()
     qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=300_000)
-    assert dock.session.bundle.pixel_size_um == 2.5
+    assert dock.session.slide.pixel_size_um == 2.5
     picture = dock.viewer.layers[names(dock)[0]]
     assert tuple(picture.scale) == (2.5, 2.5)
     assert ("Pixel", "2.5 um (as given)") in dock.panels.card.facts()
@@ -120,10 +120,10 @@ def test_a_slide_whose_pixels_nobody_knows_is_opened_with_the_size_that_is_given
 
 
 def test_cancelling_leaves_what_was_open(opened, qtbot, silent_slide):
-    before = opened.session.bundle
+    before = opened.session.slide
     opening(opened, qtbot, silent_slide).cancel_button.click()
     qtbot.wait(100)
-    assert opened.session.bundle is before
+    assert opened.session.slide is before
     assert opened.opening.dialog is None
     assert opened.session.can_train
     assert opened.session.busy == ""
@@ -140,18 +140,18 @@ def test_without_the_picture_transcripts_are_shown_and_the_size_can_be_told_late
     dock.opening.dialog.open_button.click()
     qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy and not dock.opening.busy, timeout=300_000)
     assert "all transcripts" not in names(dock)
-    assert dock.session.bundle.pixel_size_um == 2.5
+    assert dock.session.slide.pixel_size_um == 2.5
 
 
 def test_a_slide_of_unknown_pixels_that_is_dropped_is_asked_about_too(dock, qtbot, silent_slide):
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.viewer.open(str(silent_slide), plugin="napari-s2sst")
     qtbot.waitUntil(lambda: dock.opening.dialog is not None, timeout=300_000)
     dock.opening.dialog.size_box.setValue(2.5)
     dock.opening.dialog.open_button.click()
     qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=300_000)
     assert "all transcripts" not in names(dock)
-    assert dock.session.bundle.pixel_size_um == 2.5
+    assert dock.session.slide.pixel_size_um == 2.5
 
 
 def test_a_cube_without_its_bin_size_is_asked_about(dock, qtbot, cube_without_bin):
@@ -165,7 +165,7 @@ def test_a_cube_without_its_bin_size_is_asked_about(dock, qtbot, cube_without_bi
 
 
 def test_spots_at_an_assumed_distance_open_and_the_card_says_so_and_offers_to_tell_it(dock, qtbot, spots):
-    dock.panels.sampling.at_once_box.setChecked(False)
+    dock.panels.sampling.instant_box.setChecked(False)
     dock.open_slide(spots)
     qtbot.waitUntil(lambda: dock.session.can_train and not dock.display.busy, timeout=300_000)
     card = dock.panels.card
@@ -183,7 +183,7 @@ def test_spots_at_an_assumed_distance_open_and_the_card_says_so_and_offers_to_te
     )
     assert dict(card.facts())["Bins"] == "55 um (as given), 30 x 24"
     assert card.size_button.isHidden()
-    assert question_of(dock.session.bundle) is None
+    assert question_of(dock.session.slide) is None
 
 
 def test_closing_the_dock_closes_its_question(dock, qtbot, silent_slide):

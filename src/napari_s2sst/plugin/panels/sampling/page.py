@@ -27,7 +27,7 @@ class SamplingPanel(QWidget):
 
     valueChanged = Signal(object)
     latticeToggled = Signal(bool)
-    atOnceToggled = Signal(bool)
+    instantToggled = Signal(bool)
     tissueToggled = Signal(bool)
     tissueResetRequested = Signal()
 
@@ -53,9 +53,9 @@ class SamplingPanel(QWidget):
         self._bin_tip = self.bin_box.toolTip()
         self.lattice_box = QCheckBox("Draw the lattice")
         self.lattice_box.setToolTip("Draw the measured bins over the slide.")
-        self.at_once_box = QCheckBox("Impute at once")
-        self.at_once_box.setChecked(True)
-        self.at_once_box.setToolTip(
+        self.instant_box = QCheckBox("Impute at once")
+        self.instant_box.setChecked(True)
+        self.instant_box.setToolTip(
             "Show what the weights that come with the program make of the chosen gene, within a second or so\n"
             "and before any training. Train refines it."
         )
@@ -95,7 +95,7 @@ class SamplingPanel(QWidget):
         self.stride_box.valueChanged.connect(self._changed)
         self.check_button.toggled.connect(self._changed)
         self.lattice_box.toggled.connect(self.latticeToggled)
-        self.at_once_box.toggled.connect(self.atOnceToggled)
+        self.instant_box.toggled.connect(self.instantToggled)
         self.tissue_box.toggled.connect(self.tissueToggled)
         self.tissue_reset_button.clicked.connect(self.tissueResetRequested)
 
@@ -115,7 +115,7 @@ class SamplingPanel(QWidget):
         grid.addLayout(_row(self.check_button, 12, self.fill_button), 1, 1, 1, 3)
         grid.addWidget(self._measures, 2, 1, 1, 3)
         grid.addWidget(self._warning, 3, 1, 1, 3)
-        grid.addLayout(_row(self.lattice_box, 12, self.at_once_box), 4, 1, 1, 3)
+        grid.addLayout(_row(self.lattice_box, 12, self.instant_box), 4, 1, 1, 3)
         grid.addWidget(QLabel("Tissue"), 5, 0)
         grid.addLayout(_row(self.tissue_box, 12, self.tissue_reset_button), 5, 1, 1, 3)
 
