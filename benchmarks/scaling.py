@@ -27,8 +27,8 @@ import numpy as np
 import psutil
 
 from napari_s2sst import Command, GeneMap, RunConfig, SlideJob, run_jobs, sample
-from napari_s2sst.engine.cluster.crew import Crew
 from napari_s2sst.engine.cluster.events import PartDone, Planned
+from napari_s2sst.engine.cluster.pool import WorkerPool
 from napari_s2sst.engine.simulated.slide import write_sample_slide
 
 STEPS = 40
@@ -116,8 +116,8 @@ def scheduler_slope(seconds: float) -> dict[str, float]:
             work = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--host", "127.0.0.1",
                     "--no-dashboard", "--memory-limit", "0", "--local-directory", folder]  # fmt: skip
             processes += [subprocess.Popen(work, **quiet) for _ in range(2)]
-            with Crew(address=address) as crew:
-                return _slope(crew, psutil.Process(processes[0].pid), seconds)
+            with WorkerPool(address=address) as pool:
+                return _slope(pool, psutil.Process(processes[0].pid), seconds)
         finally:
             for process in reversed(processes):
                 process.terminate()
@@ -125,19 +125,19 @@ def scheduler_slope(seconds: float) -> dict[str, float]:
                 process.wait()
 
 
-def _slope(crew: Crew, scheduler: psutil.Process, seconds: float) -> dict[str, float]:
+def _slope(pool: WorkerPool, scheduler: psutil.Process, seconds: float) -> dict[str, float]:
     config = RunConfig.preset(
         "fast", steps=2, device="cpu", blocks=1, channels=8, growth=4, cascades=1, start_from="random", held_out=0, image_batch=2,
         batch=2,
     )  # fmt: skip
     rng, seen, began = np.random.default_rng(0), [], time.perf_counter()
     while time.perf_counter() - began < seconds:
-        while crew.busy < 3:
+        while pool.busy < 3:
             counts = rng.poisson(2, (256, 256)).astype(np.float32)
             order = {"kind": "train", "maps": (sample(GeneMap(counts, gene="G"), 2),), "config": config, "start": None}
-            crew.send(order | {"preview_every_s": None, "every_s": 30.0, "tell_every_s": 1.0})
-        for news in crew.news():
-            if news.kind == "done":
+            pool.send(order | {"preview_every_s": None, "every_s": 30.0, "tell_every_s": 1.0})
+        for update in pool.updates():
+            if update.kind == "done":
                 seen.append(used(scheduler))
     late = np.array(seen[len(seen) // 2 :]) / 1e3  # after it has imported what it needs, and its logs are full
     return {

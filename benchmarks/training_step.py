@@ -63,7 +63,7 @@ def measure(preset: str, arguments: argparse.Namespace) -> dict:
     plain = Plain(config, sparse)
     ratios, plain_s, ours_s = [], [], []
     threads = torch.get_num_threads()
-    with run.shards:
+    with run.cores:
         for step in range(arguments.rounds + 1):  # the first one warms up
             torch.set_num_threads(threads)
             took_plain = timed(plain.step, arguments.steps, run.device)

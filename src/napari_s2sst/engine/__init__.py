@@ -56,7 +56,7 @@ network         CDCIN
 losses          eqs 3-10, and their distributional form
 map_loss        and of the map in what maps are judged by
 device          which processor, with what arithmetic
-shards          a batch in parts, one for each core
+cores          a batch in parts, one for each core
 trained         what a training returns
 tensor_file     a safetensors file of ours, read and checked
 checkpoint      model files
@@ -129,7 +129,7 @@ task            one part of a batch in one process
 workers         processes of this computer, or a Dask cluster that is there
 cluster_task    the same on a worker of a Dask cluster
 worker_start    what a worker of this computer does first
-cluster         a Dask cluster -> a crew that does errands
+cluster         a Dask cluster -> a pool that does assignments
 remote_training  one training on a cluster, as the same events
 batch           jobs -> their missing results, by many workers
 peak_memory     what a piece of work took

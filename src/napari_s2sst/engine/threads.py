@@ -108,7 +108,7 @@ def set_gradients(weights: Sequence[Tensor], parts: Sequence[Sequence[Tensor]]) 
             weight.grad += other
 
 
-class Shards:
+class CorePool:
     """Computes parts side by side on the CPU, and one after the other where there is one core or a GPU."""
 
     def __init__(self, most: int, device: torch.device) -> None:
@@ -127,7 +127,7 @@ class Shards:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def __enter__(self) -> Shards:
+    def __enter__(self) -> CorePool:
         return self
 
     def __exit__(self, *_: object) -> None:

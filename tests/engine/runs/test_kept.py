@@ -17,9 +17,9 @@ from napari_s2sst.engine.maps import GeneMap
 from napari_s2sst.engine.runs.kept import (
     RECORD,
     TISSUE,
-    KeptTraining,
     Painted,
     Record,
+    SavedRun,
     day_and_time,
     interrupted_trainings,
     left_behind,
@@ -36,8 +36,8 @@ SMALL = dict(blocks=1, channels=8, growth=4, start_from="random", batch=3, image
 HOLD = """
 import sys, time
 from pathlib import Path
-from napari_s2sst.engine.runs.kept import KeptTraining
-kept = KeptTraining(Path(sys.argv[1]))
+from napari_s2sst.engine.runs.kept import SavedRun
+kept = SavedRun(Path(sys.argv[1]))
 print(kept.hold(), flush=True)
 time.sleep(600)
 """
@@ -59,7 +59,7 @@ def sparse():
     return sample(GeneMap(rng.poisson(3.0, (48, 48)), gene="LTF"), stride=2)
 
 
-def left(slide: Path, steps: int = 6, until: int = 3, **changes) -> KeptTraining:
+def left(slide: Path, steps: int = 6, until: int = 3, **changes) -> SavedRun:
     """A training that took some steps and was then left behind."""
     config = RunConfig.preset("fast", **SMALL, steps=steps)
     kept = new_training()
@@ -84,7 +84,7 @@ def test_what_was_asked_for_is_read_back_as_it_was(tmp_path):
         edited_tissue=True, waiting=("C",), mode="fill in",
     )  # fmt: skip
     kept.write(given)
-    found = KeptTraining(kept.folder).read()
+    found = SavedRun(kept.folder).read()
     assert found.config == config
     assert [region.name for region in found.regions] == ["a duct", "two parts"]
     assert [region.polygon for region in found.regions] == [square.polygon, parts.polygon]
@@ -99,7 +99,7 @@ def test_first_weights_that_were_in_no_file_are_kept_to_the_last_bit(tmp_path):
     start = fit([sparse()], RunConfig.preset("fast", **SMALL, steps=1))
     kept = new_training()
     kept.write(record(tmp_path, start=start))
-    found = KeptTraining(kept.folder).start()
+    found = SavedRun(kept.folder).start()
     assert found.weights.keys() == start.weights.keys()
     assert all(each.equal(found.weights[name]) for name, each in start.weights.items())
 
@@ -121,7 +121,7 @@ def test_a_training_that_is_held_is_offered_to_nobody_until_its_process_is_kille
 
 def test_two_windows_of_one_process_are_in_each_others_way_too(tmp_path):
     kept = left(tmp_path)
-    other = KeptTraining(kept.folder)
+    other = SavedRun(kept.folder)
     assert kept.hold()
     assert kept.hold()
     assert not other.hold()
@@ -211,7 +211,7 @@ def test_an_offer_says_what_where_how_far_and_when(tmp_path):
 
 def test_the_newest_is_offered_first(tmp_path):
     first = left(tmp_path)
-    second = KeptTraining(first.folder.with_name("99999999-000000-00000000"))
+    second = SavedRun(first.folder.with_name("99999999-000000-00000000"))
     first.folder.rename(second.folder)
     third = left(tmp_path)
     assert [each.kept.folder for each in interrupted_trainings()] == [second.folder, third.folder]

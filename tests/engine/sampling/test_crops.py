@@ -9,7 +9,7 @@ from napari_s2sst import GeneMap, RunConfig, fit, sample
 from napari_s2sst.engine.config import ImputationConfig
 from napari_s2sst.engine.imputing.impute import MARGIN_LATTICE, impute_with, predict
 from napari_s2sst.engine.network.cdcin import CDCIN
-from napari_s2sst.engine.network.inputs import VALUE_SCALE, difficulty
+from napari_s2sst.engine.network.inputs import VALUE_SCALE, noise_scale
 from napari_s2sst.engine.sampling.crops import around_tissue, tissue_parts, whole_map
 
 SHAPE = (171, 153)
@@ -38,7 +38,7 @@ def tissue_at(*places) -> np.ndarray:
 def plain_pass(network: CDCIN, sparse) -> np.ndarray:
     """(outputs, rows, columns) of the whole lattice as one tile, with nothing left out."""
     values, measured = sparse.normalised("log1p") / VALUE_SCALE, sparse.measured.astype(np.float32)
-    unit = difficulty(*(torch.from_numpy(part)[None, None] for part in (values, measured))).unit
+    unit = noise_scale(*(torch.from_numpy(part)[None, None] for part in (values, measured))).unit
     seen = [torch.from_numpy(np.pad(part, MARGIN_LATTICE, mode="symmetric"))[None, None] for part in (values, measured)]
     with torch.inference_mode():
         whole = network(*seen, unit)[-1][0].numpy() * VALUE_SCALE

@@ -40,7 +40,7 @@ class SmallMemory(TrainingRun):
 
 def finished(run) -> tuple[list, object]:
     events, training = [], run.events()
-    with run.shards:
+    with run.cores:
         try:
             while True:
                 events.append(next(training))
@@ -53,11 +53,11 @@ def test_parts_of_a_batch_have_the_gradients_of_the_whole(settings):
     run = TrainingRun([sparse_map()], quick(**settings))
     batch = run.objective.batch(run.patches.draw(run.training.batch))
     whole = run._gradients(batch)[1]
-    found, count = in_parts(run.shards, run._gradients, batch, max(run.training.batch, run.training.image_batch))
+    found, count = in_parts(run.cores, run._gradients, batch, max(run.training.batch, run.training.image_batch))
     assert count == len(found)
     for one, *parts in zip(whole, *(gradients for _, gradients in found), strict=True):
         torch.testing.assert_close(sum(parts), one, rtol=1e-3, atol=1e-4 * float(one.abs().max() + 1e-3))
-    run.shards.close()
+    run.cores.close()
 
 
 def test_a_batch_that_is_too_large_is_halved_until_it_fits_and_that_is_said():
@@ -99,8 +99,8 @@ def test_another_error_of_a_step_is_not_taken_for_a_want_of_memory():
     def broken(part):
         raise RuntimeError("shapes don't match")
 
-    with run.shards, pytest.raises(RuntimeError, match="shapes"):
-        in_parts(run.shards, broken, run.objective.batch(run.patches.draw(2)), 1)
+    with run.cores, pytest.raises(RuntimeError, match="shapes"):
+        in_parts(run.cores, broken, run.objective.batch(run.patches.draw(2)), 1)
 
 
 TAKES_LESS_AND_LESS = """

@@ -15,7 +15,7 @@ import torch
 
 from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.errors import TrainingError
-from napari_s2sst.engine.runs.kept import CHECKPOINT, RECORD, KeptTraining, Painted, new_training
+from napari_s2sst.engine.runs.kept import CHECKPOINT, RECORD, Painted, SavedRun, new_training
 from napari_s2sst.engine.runs.kept import left_behind as left
 from napari_s2sst.engine.sampling.lattice import sample
 from napari_s2sst.engine.slides.bins import open_count_cube
@@ -70,16 +70,16 @@ napari.run()
 """A whole program: opens the slide, chooses bins, stride, a region and the second gene, and trains."""
 
 
-def kept_in(state_folder: Path) -> list[KeptTraining]:
-    return [KeptTraining(path.parent) for path in sorted(state_folder.glob(f"trainings/*/{RECORD}"))]
+def kept_in(state_folder: Path) -> list[SavedRun]:
+    return [SavedRun(path.parent) for path in sorted(state_folder.glob(f"trainings/*/{RECORD}"))]
 
 
-def step_of(kept: KeptTraining) -> int:
+def step_of(kept: SavedRun) -> int:
     left = unfinished(kept.checkpoint)
     return 0 if left is None else left.step
 
 
-def killed_window(slide: Path, state_folder: Path, steps: int, until: int) -> KeptTraining:
+def killed_window(slide: Path, state_folder: Path, steps: int, until: int) -> SavedRun:
     """A real napari process that trains, killed after this many steps were kept."""
     arguments = [sys.executable, "-X", "faulthandler", "-c", WINDOW, str(slide), str(steps)]
     told = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -100,7 +100,7 @@ def killed_window(slide: Path, state_folder: Path, steps: int, until: int) -> Ke
     return kept[0]
 
 
-def left_behind(slide: Path, *genes: str, until: int = 3, **changes) -> KeptTraining:
+def left_behind(slide: Path, *genes: str, until: int = 3, **changes) -> SavedRun:
     """A training of the window's own worker that took some steps and was then heard of no more."""
     maps = tuple(open_count_cube(slide, 10.0).gene_maps(list(genes or ("WAVE",)), bin_um=10.0))
     config = RunConfig.preset("fast", bin_um=10.0, **SMALL)

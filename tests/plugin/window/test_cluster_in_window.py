@@ -13,7 +13,7 @@ from support.window_state import buttons, names
 pytest.importorskip("distributed", reason="the extra cluster (Dask) is not installed")
 
 from napari_s2sst.engine.cluster.connect import ClusterPlace, Tls
-from napari_s2sst.engine.cluster.crew import Crew
+from napari_s2sst.engine.cluster.pool import WorkerPool
 from napari_s2sst.engine.cluster.remote import NO_WORKER, train_on_cluster
 from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.events import Stepped
@@ -37,10 +37,10 @@ EVER = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def crew():
+def pool():
     """Two workers."""
-    with Crew(workers=2) as crew:
-        yield crew
+    with WorkerPool(workers=2) as pool:
+        yield pool
 
 
 @pytest.fixture
@@ -81,30 +81,30 @@ def step_it_rests_at(dock, qtbot) -> int:
     pytest.fail("it goes on taking steps")
 
 
-def until_both_workers_are_there(crew, qtbot) -> None:
+def until_both_workers_are_there(pool, qtbot) -> None:
     """One may just have been killed."""
-    qtbot.waitUntil(lambda: len(crew._cluster.scheduler.workers) == 2, timeout=300_000)
+    qtbot.waitUntil(lambda: len(pool._cluster.scheduler.workers) == 2, timeout=300_000)
 
 
-def until_nothing_is_under_way(crew, qtbot) -> None:
+def until_nothing_is_under_way(pool, qtbot) -> None:
     """No worker does anything for anybody."""
-    qtbot.waitUntil(lambda: not crew._cluster.scheduler.tasks, timeout=300_000)
+    qtbot.waitUntil(lambda: not pool._cluster.scheduler.tasks, timeout=300_000)
 
 
-def busy_workers(crew) -> dict[str, int]:
+def busy_workers(pool) -> dict[str, int]:
     """Address -> process of those that train."""
-    processes = crew._client.run(os.getpid)
+    processes = pool._client.run(os.getpid)
     return {
-        each.address: processes[each.address] for each in crew._cluster.scheduler.workers.values() if each.processing
+        each.address: processes[each.address] for each in pool._cluster.scheduler.workers.values() if each.processing
     }
 
 
 # ---- runs
 
 
-def test_a_training_on_the_cluster_ends_with_the_weights_map_and_script_of_one_here(small, qtbot, crew, cube):
+def test_a_training_on_the_cluster_ends_with_the_weights_map_and_script_of_one_here(small, qtbot, pool, cube):
     dock, train = small
-    train(8, crew.address)
+    train(8, pool.address)
     until_ended(dock, qtbot)
     there = dock.session.result
     assert there.scores
@@ -122,21 +122,21 @@ def test_a_training_on_the_cluster_ends_with_the_weights_map_and_script_of_one_h
 
 
 def test_a_training_from_a_model_file_has_the_weights_of_one_here_and_its_script_brings_the_model(
-    qtbot, crew, cube, tmp_path
+    qtbot, pool, cube, tmp_path
 ):
     maps = tuple(open_count_cube(cube).gene_maps(["WAVE"], bin_um=10.0))
     config = RunConfig.preset("fast", bin_um=10.0, **SMALL)
     path = save_model(tmp_path / "first.safetensors", fit([sample(maps[0], 2)], config))
     request = Request(maps, config.changed(start_from=path), Mode.FILL_IN, cube)  # which scores nothing, so it is quick
-    here, there = _end(run(request)), _end(run(replace(request, cluster=ClusterPlace(crew.address))))
+    here, there = _end(run(request)), _end(run(replace(request, cluster=ClusterPlace(pool.address))))
     assert all(torch.equal(each, there.trained.weights[name]) for name, each in here.trained.weights.items())
     assert "start_from=$here/start.safetensors" in script_of(there, cube)
 
 
-def test_a_device_that_only_this_computer_has_keeps_no_worker_from_training(crew, cube):
+def test_a_device_that_only_this_computer_has_keeps_no_worker_from_training(pool, cube):
     maps = tuple(open_count_cube(cube).gene_maps(["WAVE"], bin_um=10.0))
     config = RunConfig.preset("fast", bin_um=10.0, **SMALL | {"device": "cuda:7"})
-    request = Request(maps, config, Mode.FILL_IN, cube, cluster=ClusterPlace(crew.address))
+    request = Request(maps, config, Mode.FILL_IN, cube, cluster=ClusterPlace(pool.address))
     result = _end(run(request))
     assert result.trained.steps == SMALL["steps"]
     assert result.trained.config.device == "cuda:7"
@@ -150,9 +150,9 @@ def _end(running):
         return end.value
 
 
-def test_previews_and_their_scores_come_back_pause_rests_there_and_stop_keeps_the_weights(small, qtbot, crew):
+def test_previews_and_their_scores_come_back_pause_rests_there_and_stop_keeps_the_weights(small, qtbot, pool):
     dock, train = small
-    train(EVER, crew.address)
+    train(EVER, pool.address)
     qtbot.waitUntil(lambda: "MAE" in dock.panels.live.text(), timeout=300_000)
     assert f"{dock.session.gene} - preview" in names(dock)
     dock.panels.run.pause_button.click()
@@ -167,12 +167,12 @@ def test_previews_and_their_scores_come_back_pause_rests_there_and_stop_keeps_th
     assert dock.session.state is State.STOPPING
     until_ended(dock, qtbot)
     assert step < dock.session.result.trained.steps < EVER
-    until_nothing_is_under_way(crew, qtbot)
+    until_nothing_is_under_way(pool, qtbot)
 
 
-def test_stop_ends_a_paused_training_and_keeps_its_weights(small, qtbot, crew):
+def test_stop_ends_a_paused_training_and_keeps_its_weights(small, qtbot, pool):
     dock, train = small
-    train(EVER, crew.address)
+    train(EVER, pool.address)
     until_step(dock, qtbot, 3)
     dock.panels.run.pause_button.click()
     step_it_rests_at(dock, qtbot)
@@ -182,17 +182,17 @@ def test_stop_ends_a_paused_training_and_keeps_its_weights(small, qtbot, crew):
 
 
 def test_stop_while_no_worker_is_free_ends_the_run_and_says_that_nothing_was_learnt(
-    small, qtbot, crew, cube, state_folder
+    small, qtbot, pool, cube, state_folder
 ):
     dock, train = small
     sparse = sample(open_count_cube(cube).gene_maps(["WAVE"], bin_um=10.0)[0], 2)
     config = RunConfig.preset("fast", bin_um=10.0, **{**SMALL, "steps": EVER})
-    until_both_workers_are_there(crew, qtbot)
-    others = [train_on_cluster([sparse], config, crew) for _ in range(2)]
+    until_both_workers_are_there(pool, qtbot)
+    others = [train_on_cluster([sparse], config, pool) for _ in range(2)]
     for other in others:
         while not isinstance(next(other), Stepped):
             pass
-    train(EVER, crew.address)
+    train(EVER, pool.address)
     qtbot.waitUntil(lambda: dock.session.can_stop, timeout=300_000)
     assert dock.session.state is State.STARTING
     assert dock.panels.run.line.text() == "Waiting for a free worker of the cluster."
@@ -205,14 +205,14 @@ def test_stop_while_no_worker_is_free_ends_the_run_and_says_that_nothing_was_lea
     assert list((state_folder / "trainings").iterdir()) == []
     for other in others:
         other.close()
-    until_nothing_is_under_way(crew, qtbot)
+    until_nothing_is_under_way(pool, qtbot)
 
 
-def test_a_worker_that_is_killed_is_said_and_the_training_goes_on_from_its_checkpoint(small, qtbot, crew):
+def test_a_worker_that_is_killed_is_said_and_the_training_goes_on_from_its_checkpoint(small, qtbot, pool):
     dock, train = small
-    train(EVER, crew.address)
+    train(EVER, pool.address)
     until_step(dock, qtbot, 20)
-    ((address, process),) = busy_workers(crew).items()
+    ((address, process),) = busy_workers(pool).items()
     os.kill(process, signal.SIGKILL)
     qtbot.waitUntil(lambda: bool(dock.session.message), timeout=300_000)
     assert address in dock.session.message
@@ -225,42 +225,42 @@ def test_a_worker_that_is_killed_is_said_and_the_training_goes_on_from_its_check
 
 def test_a_cluster_whose_last_worker_went_is_said_and_the_training_goes_on_when_one_comes(small, qtbot):
     dock, train = small
-    with Crew(workers=1) as crew:
-        train(EVER, crew.address)
+    with WorkerPool(workers=1) as pool:
+        train(EVER, pool.address)
         until_step(dock, qtbot, 20)
-        crew._cluster.scale(0)
+        pool._cluster.scale(0)
         qtbot.waitUntil(lambda: dock.panels.run.line.text() == NO_WORKER, timeout=300_000)
         step = dock.session.progress.step
-        crew._cluster.scale(1)
+        pool._cluster.scale(1)
         qtbot.waitUntil(lambda: dock.session.progress.step > step, timeout=300_000)
         assert dock.panels.run.line.text() != NO_WORKER
         dock.run_queue.abandon()
 
 
 def test_a_run_that_is_left_for_another_slide_ends_on_the_cluster_too_and_leaves_nothing(
-    small, qtbot, crew, cube, state_folder
+    small, qtbot, pool, cube, state_folder
 ):
     dock, train = small
-    train(EVER, crew.address)
+    train(EVER, pool.address)
     until_step(dock, qtbot, 3)
     dock.open_slide(cube)
-    until_nothing_is_under_way(crew, qtbot)
+    until_nothing_is_under_way(pool, qtbot)
     qtbot.waitUntil(lambda: not list((state_folder / "trainings").iterdir()), timeout=300_000)
 
 
-def test_a_run_whose_dock_is_closed_ends_on_the_cluster_too_and_is_offered_again(small, qtbot, crew):
+def test_a_run_whose_dock_is_closed_ends_on_the_cluster_too_and_is_offered_again(small, qtbot, pool):
     dock, train = small
-    train(EVER, crew.address)
+    train(EVER, pool.address)
     qtbot.waitUntil(lambda: dock.run_queue.request.kept.checkpoint.exists(), timeout=300_000)
     dock.viewer.window.remove_dock_widget(dock)
-    until_nothing_is_under_way(crew, qtbot)
+    until_nothing_is_under_way(pool, qtbot)
     qtbot.waitUntil(lambda: len(left_behind()) == 1, timeout=300_000)
 
 
 def test_a_cluster_that_is_lost_is_said_and_what_it_had_learnt_goes_on_here(small, qtbot):
     dock, train = small
-    with Crew(workers=1) as crew:
-        train(EVER, crew.address)
+    with WorkerPool(workers=1) as pool:
+        train(EVER, pool.address)
         until_step(dock, qtbot, 20)
         before = dock.run_queue.request.kept
         qtbot.waitUntil(before.checkpoint.exists, timeout=300_000)
@@ -357,24 +357,24 @@ def test_without_dask_a_cluster_can_not_be_chosen_and_the_list_says_what_to_inst
     assert "napari-s2sst[cluster]" in item.toolTip()
 
 
-def test_the_choice_in_the_panel_is_the_sessions_and_can_not_be_changed_during_a_run(small, qtbot, crew):
+def test_the_choice_in_the_panel_is_the_sessions_and_can_not_be_changed_during_a_run(small, qtbot, pool):
     dock, train = small
     box = dock.panels.training.place_box
     choose(box, CHOOSE)
-    box.dialog.address_edit.setText(crew.address)
+    box.dialog.address_edit.setText(pool.address)
     box.dialog.ok_button.click()
-    assert dock.session.cluster == ClusterPlace(crew.address)
-    train(EVER, crew.address)
+    assert dock.session.cluster == ClusterPlace(pool.address)
+    train(EVER, pool.address)
     assert not box.isEnabled()
     until_step(dock, qtbot, 1)
 
 
-def test_test_really_connects_and_says_how_many_workers_there_are(dialog, qtbot, crew):
-    until_both_workers_are_there(crew, qtbot)
+def test_test_really_connects_and_says_how_many_workers_there_are(dialog, qtbot, pool):
+    until_both_workers_are_there(pool, qtbot)
     assert not dialog.test_button.isEnabled()
-    dialog.address_edit.setText(crew.address)
+    dialog.address_edit.setText(pool.address)
     dialog.test_button.click()
-    assert dialog.outcome_line.text() == f"Connecting to {ClusterPlace(crew.address).name} ..."
+    assert dialog.outcome_line.text() == f"Connecting to {ClusterPlace(pool.address).name} ..."
     qtbot.waitUntil(lambda: dialog.outcome_line.text() == "It answers, and has 2 workers.", timeout=300_000)
     assert dialog.ok_button.isEnabled()
 

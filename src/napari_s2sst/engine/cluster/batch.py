@@ -24,7 +24,7 @@ from .plan import Part, Plan, identity_of, open_job, plan, prepare_part, remove_
 
 if TYPE_CHECKING:
     from .connect import Tls
-    from .crew import Crew, Errand
+    from .pool import Assignment, WorkerPool
 
 ATTEMPTS = 3
 """Of each part."""
@@ -71,10 +71,10 @@ def run_jobs(
     if not found.parts or (cluster is None and workers is None):
         yield Planned(found, 1)
         return (yield from _here(found, checkpoint_every_s, command))
-    from .crew import Crew
+    from .pool import WorkerPool
 
-    with Crew(workers, cluster, tls) as crew, _tokens(found, crew.token):
-        return (yield from _by_crew(found, crew, checkpoint_every_s, command))
+    with WorkerPool(workers, cluster, tls) as pool, _tokens(found, pool.token):
+        return (yield from _by_pool(found, pool, checkpoint_every_s, command))
 
 
 class _Tally:
@@ -163,15 +163,15 @@ def _one_here(
         return None
 
 
-def _by_crew(found: Plan, crew: Crew, every_s: float, command: str) -> Batch:
+def _by_pool(found: Plan, pool: WorkerPool, every_s: float, command: str) -> Batch:
     """All parts by workers; a few more than there are workers are under way, so that none waits for its input."""
     tally, slides = _Tally(found), _Slides()
     waiting = iter(found.parts)
     of: dict[str, Part] = {}
-    tally.hear((yield Planned(found, crew.size)))
+    tally.hear((yield Planned(found, pool.size)))
     is_drained = False
-    while not tally.is_stopped and not (is_drained and not crew.busy):
-        room = crew.size + max(1, crew.size // 4) - crew.busy  # one, where the workers are still on their way
+    while not tally.is_stopped and not (is_drained and not pool.busy):
+        room = pool.size + max(1, pool.size // 4) - pool.busy  # one, where the workers are still on their way
         while room > 0 and not is_drained:
             part = next(waiting, None)
             if part is None:
@@ -179,47 +179,47 @@ def _by_crew(found: Plan, crew: Crew, every_s: float, command: str) -> Batch:
                 break
             try:
                 job = None if part.job.genes_per_task is None else slides.prepared(part)
-                of[crew.send(order_for(part, job, every_s, command)).id] = part
+                of[pool.send(order_for(part, job, every_s, command)).id] = part
                 room -= 1
             except S2SSTError as error:
                 tally.hear((yield tally.add(PartFailed(part, str(error), 1, is_final=True))))
-        for news in crew.news():
-            for event in _events(of[news.errand.id], news.errand, news.kind, news.value, command):
+        for update in pool.updates():
+            for event in _events(of[update.assignment.id], update.assignment, update.kind, update.value, command):
                 tally.hear((yield tally.add(event)))
-            if news.errand.is_over:
-                of.pop(news.errand.id, None)
+            if update.assignment.is_over:
+                of.pop(update.assignment.id, None)
     if tally.is_stopped:
-        yield from _ending(of, crew, tally, command)
+        yield from _ending(of, pool, tally, command)
     return tally.result()
 
 
 def _ending(
-    of: dict[str, Part], crew: Crew, tally: _Tally, command: str
+    of: dict[str, Part], pool: WorkerPool, tally: _Tally, command: str
 ) -> Generator[BatchEvent, Command | None, None]:
     """Let workers keep what they have learnt; those that take long do so on their own, or have done so a while ago."""
-    crew.dismiss()
+    pool.dismiss()
     until = time.monotonic() + FAREWELL_S
-    while crew.busy and time.monotonic() < until:
-        for news in crew.news():
-            if news.kind == "done":
-                for event in _events(of[news.errand.id], news.errand, news.kind, news.value, command):
+    while pool.busy and time.monotonic() < until:
+        for update in pool.updates():
+            if update.kind == "done":
+                for event in _events(of[update.assignment.id], update.assignment, update.kind, update.value, command):
                     yield tally.add(event)
 
 
-def _events(part: Part, errand: Errand, kind: str, value: Any, command: str) -> Iterator[BatchEvent]:
+def _events(part: Part, assignment: Assignment, kind: str, value: Any, command: str) -> Iterator[BatchEvent]:
     match kind:
         case "begun":
-            yield PartStarted(part, errand.worker, errand.process, errand.attempts)
+            yield PartStarted(part, assignment.worker, assignment.process, assignment.attempts)
         case "event":
             yield PartTold(part, value)
         case "failed" | "given up":
             remove_if_empty(part.folder)
-            yield PartFailed(part, value, errand.attempts, is_final=kind == "given up")
+            yield PartFailed(part, value, assignment.attempts, is_final=kind == "given up")
         case "done":
             try:
                 files, facts = land(part, value, command)
             except S2SSTError as error:
-                yield PartFailed(part, str(error), errand.attempts, is_final=True)
+                yield PartFailed(part, str(error), assignment.attempts, is_final=True)
             else:
                 yield PartDone(part, files, facts)
 

@@ -13,7 +13,7 @@ from ..maps import SparseMap
 from ..network.model import Trained
 from ..training.checkpoint import EVERY_S, write_state
 from .connect import Tls
-from .crew import Crew, Errand
+from .pool import Assignment, WorkerPool
 from .wire import trained_bytes, trained_from
 
 TELL_EVERY_S = 0.1
@@ -23,7 +23,7 @@ NO_WORKER = "The cluster has no worker now. Training goes on from its last check
 def train_on_cluster(
     maps: Sequence[SparseMap],
     config: RunConfig,
-    cluster: str | Crew,
+    cluster: str | WorkerPool,
     *,
     tls: Tls | None = None,
     preview_every_s: float | None = None,
@@ -33,7 +33,7 @@ def train_on_cluster(
 ) -> Generator[Event | Waiting, Command | Hold | None, Trained]:
     """Train elsewhere; yields :func:`~.training.train`'s events and :class:`Waiting`, returns :class:`Trained`.
 
-    ``cluster`` is a scheduler's address (``tcp://...``; ``tls://...`` with ``tls``), or a crew that stays open. Measured bins,
+    ``cluster`` is a scheduler's address (``tcp://...``; ``tls://...`` with ``tls``), or a pool that stays open. Measured bins,
     settings and the first weights travel there; events, previews, checkpoints and the model come back. When the worker dies, it
     goes on elsewhere from the last checkpoint, as a :class:`Recovered` says; :class:`Started` is told once. Closing the
     generator ends the training there.
@@ -59,13 +59,13 @@ def train_on_cluster(
         "tell_every_s": TELL_EVERY_S,
     }
     with contextlib.ExitStack() as stack:
-        crew = cluster if isinstance(cluster, Crew) else stack.enter_context(Crew(address=cluster, tls=tls))
-        errand = crew.send(order)
+        pool = cluster if isinstance(cluster, WorkerPool) else stack.enter_context(WorkerPool(address=cluster, tls=tls))
+        assignment = pool.send(order)
         try:
-            return (yield from _followed(crew, errand, _Copy(checkpoint)))
+            return (yield from _followed(pool, assignment, _Copy(checkpoint)))
         finally:  # also when the generator is closed in the middle
-            if not errand.is_over:
-                crew.recall(errand)
+            if not assignment.is_over:
+                pool.recall(assignment)
 
 
 class _Copy:
@@ -90,7 +90,9 @@ class _Copy:
         return ""
 
 
-def _followed(crew: Crew, errand: Errand, copy: _Copy) -> Generator[Event | Waiting, Command | Hold | None, Trained]:
+def _followed(
+    pool: WorkerPool, assignment: Assignment, copy: _Copy
+) -> Generator[Event | Waiting, Command | Hold | None, Trained]:
     lost, paused, has_started, has_finished, at_step = "", False, False, False, 0
     seen: set[int] = set()
 
@@ -98,22 +100,22 @@ def _followed(crew: Crew, errand: Errand, copy: _Copy) -> Generator[Event | Wait
         nonlocal paused
         if told is not None and not (has_finished and told is Hold.PAUSE):  # its end must not be held back
             paused = told is Hold.PAUSE or (paused and told not in (Hold.RESUME, Command.STOP))
-            crew.command(errand, told.name)
+            pool.command(assignment, told.name)
 
     while True:
-        news = crew.news()
-        if problem := copy.write(errand.checkpoint):
+        updates = pool.updates()
+        if problem := copy.write(assignment.checkpoint):
             obey((yield Unsaved(at_step, problem)))
-        if not news:
-            has_none = crew.size == 0
-            obey((yield Waiting(NO_WORKER if has_none else _waiting_for(errand, paused), has_none)))
-        for each in news:
-            match each.kind, each.value:
+        if not updates:
+            has_none = pool.size == 0
+            obey((yield Waiting(NO_WORKER if has_none else _waiting_for(assignment, paused), has_none)))
+        for update in updates:
+            match update.kind, update.value:
                 case "done", answer:
                     return trained_from(answer["trained"])
                 case "given up", why:
                     raise TrainingError(
-                        f"The training on the cluster failed {errand.attempts} times and is given up: {why}"
+                        f"The training on the cluster failed {assignment.attempts} times and is given up: {why}"
                     )
                 case "failed", why:
                     lost = why
@@ -143,7 +145,7 @@ def _followed(crew: Crew, errand: Errand, copy: _Copy) -> Generator[Event | Wait
                     obey((yield event))
 
 
-def _waiting_for(errand: Errand, paused: bool) -> str:
+def _waiting_for(assignment: Assignment, paused: bool) -> str:
     if paused:
         return "Paused."
-    return f"Training on {errand.worker}." if errand.attempt else "Waiting for a free worker of the cluster."
+    return f"Training on {assignment.worker}." if assignment.attempt else "Waiting for a free worker of the cluster."

@@ -41,12 +41,12 @@ _one_at_a_time = threading.Lock()
 class _Line:
     """To and from the process that ordered the work."""
 
-    def __init__(self, up: str, errand: str) -> None:
+    def __init__(self, up: str, assignment: str) -> None:
         from distributed import Queue, get_client, get_worker
 
         self._worker, self._key = get_worker(), get_worker().get_current_task()
         self.attempt = uuid.uuid4().hex
-        self.errand = errand
+        self.assignment = assignment
         client = get_client()
         self._up = Queue(up, client=client)
         self._down = Queue(f"{up}-{self.attempt}", client=client)
@@ -59,7 +59,7 @@ class _Line:
 
     def tell(self, kind: str, **fields: Any) -> None:
         """Raises :class:`.Abandoned` when nobody wants to know."""
-        message = {"errand": self.errand, "attempt": self.attempt, "kind": kind, **fields}
+        message = {"assignment": self.assignment, "attempt": self.attempt, "kind": kind, **fields}
         while True:
             if self.is_unwanted():
                 raise Abandoned("Nobody waits for this part any more.")
@@ -82,15 +82,15 @@ class _Line:
         self._down.close()
 
 
-def run_errand(parcel: bytes, up: str, errand: str) -> bytes:
+def run_assignment(parcel: bytes, up: str, assignment: str) -> bytes:
     """Do what the parcel says; called by Dask, which needs only the names of this function and module, bytes and text.
 
     Returns a parcel with one of ``failed`` (a sentence), ``abandoned``, ``files`` and ``facts``, ``result``, ``trained``.
     """
     with _one_at_a_time:
-        line = _Line(up, errand)
+        line = _Line(up, assignment)
         try:
-            return pack(_errand(line, unpack(parcel)))
+            return pack(_assignment(line, unpack(parcel)))
         except Abandoned:
             return pack({"abandoned": True})
         except Exception as error:
@@ -99,7 +99,7 @@ def run_errand(parcel: bytes, up: str, errand: str) -> bytes:
             line.close()
 
 
-def _errand(line: _Line, order: Mapping[str, Any]) -> dict[str, Any]:
+def _assignment(line: _Line, order: Mapping[str, Any]) -> dict[str, Any]:
     began = time.time()
     if order["version"] != own_version():
         raise ConfigError(

@@ -236,7 +236,7 @@ class RowPage(Page):
             self.colour_bar(self.uncertainty_picture, x, y, width, "half the 90 % interval", "max")
 
     def draw_scale_bars(self, map_um: float, zoom_um: float, extent: tuple, inset: tuple) -> None:
-        """Beside the truth's maps, or below all of them where there are no errors."""
+        """Blend the truth's maps, or below all of them where there are no errors."""
         per_um = self.map_width_mm / (extent[3] - extent[1]), self.zoom_width_mm / (inset[3] - inset[1])
         columns, y = self._columns, self._y(self.panels - 1) + self.tall / 2 - 2
         if self.error_picture is None:

@@ -16,7 +16,7 @@ from .regression import regression_share
 
 
 @dataclass(frozen=True, eq=False)
-class Beside:
+class Blend:
     """What takes part in a map beside the network, and does not change while that learns."""
 
     classical: np.ndarray | None
@@ -26,16 +26,16 @@ class Beside:
     regression: np.ndarray | None
     """(rows, columns) what is added because of the morphology image and the panel's other genes."""
 
-    def cut(self, part: Part) -> Beside:
+    def cut(self, part: Part) -> Blend:
         cut = {name: getattr(self, name) for name in ("classical", "regression")}
         return replace(self, **{name: each if each is None else part.cut(each) for name, each in cut.items()})
 
 
-def beside_network(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> Beside:
+def blend_for(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> Blend:
     """The classical methods' estimate and what image and other genes tell, as far as the settings ask for them."""
     with one_blas_thread():
         told = regression_share(sparse, kind, image=config.image, panel=config.panel)
-        return Beside(classical_estimate(sparse, config, kind), classical_share(sparse, config), told)
+        return Blend(classical_estimate(sparse, config, kind), classical_share(sparse, config), told)
 
 
 def classical_share(sparse: SparseMap, config: ImputationConfig) -> float:

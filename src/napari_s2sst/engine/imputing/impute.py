@@ -21,11 +21,11 @@ from ..device import arithmetic, choose_device
 from ..errors import ConfigError
 from ..maps import GeneMap, NormalisationKind, SparseMap
 from ..network.cdcin import CDCIN
-from ..network.inputs import VALUE_SCALE, difficulty
+from ..network.inputs import VALUE_SCALE, noise_scale
 from ..network.model import Calibration, Trained
 from ..sampling.crops import Part, around_tissue, tissue_cells, tissue_parts, whole_map
-from ..threads import Shards, one_blas_thread, one_thread
-from .blend import Beside, beside_network
+from ..threads import CorePool, one_blas_thread, one_thread
+from .blend import Blend, blend_for
 
 MARGIN_LATTICE = 4
 """Bins by which the lattice is continued beyond its border; what the turned lattices are shifted by needs one."""
@@ -75,11 +75,11 @@ def impute_with(
     kind: NormalisationKind,
     precision: str = "float32",
     calibration: Calibration | None = None,
-    beside: Beside | None = None,
+    blend: Blend | None = None,
 ) -> GeneMap:
-    """As :func:`impute`, of a network at hand. ``beside``: what :func:`beside_network` gave before, if it is known."""
+    """As :func:`impute`, of a network at hand. ``beside``: what :func:`blend_for` gave before, if it is known."""
     part = around_tissue(sparse, align=network.config.window) if _crops(network, config) else whole_map(sparse)
-    known = None if beside is None else beside.cut(part)
+    known = None if blend is None else blend.cut(part)
     value, lower, upper = map(part.spread, _estimate(network, part.sparse, config, kind, precision, calibration, known))
     return GeneMap(
         values=value, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, origin_um=sparse.origin_um,
@@ -94,16 +94,16 @@ def _estimate(
     kind: NormalisationKind,
     precision: str,
     calibration: Calibration | None,
-    beside: Beside | None,
+    blend: Blend | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(rows, columns) value, lower and upper end of its interval; 0 outside the tissue."""
     stretch = (calibration or Calibration()).interval_scale
     with one_blas_thread(), ThreadPoolExecutor(1) as aside:
-        awaited = aside.submit(beside_network, sparse, config, kind) if beside is None else None
+        awaited = aside.submit(blend_for, sparse, config, kind) if blend is None else None
         estimates = predict(
             network, sparse, config, kind=kind, precision=precision
         )  # (symmetries, outputs, rows, columns)
-        beside = awaited.result() if awaited else beside
+        blend = awaited.result() if awaited else blend
     if network.config.quantiles:
         value, lower, upper = _read_distribution(estimates.mean(0), network.config.quantiles, config.map_share)
     else:
@@ -113,12 +113,12 @@ def _estimate(
             estimates = predict(network, sparse, every, kind=kind, precision=precision)
         half = SPREAD_TO_INTERVAL * estimates[:, 0].std(0)
         lower, upper = value - half, value + half
-    if beside.classical is not None:
-        value = value + beside.share * (beside.classical - value)
-    if beside.regression is not None:
+    if blend.classical is not None:
+        value = value + blend.share * (blend.classical - value)
+    if blend.regression is not None:
         # Where a bin may be empty it still may, however much its image promises: the lower end moves by its own share.
-        lower = lower + beside.regression * np.clip(lower / np.maximum(value, 1e-6), 0, 1)
-        value, upper = value + beside.regression, upper + beside.regression
+        lower = lower + blend.regression * np.clip(lower / np.maximum(value, 1e-6), 0, 1)
+        value, upper = value + blend.regression, upper + blend.regression
     lower, upper = (value + stretch * part for part in (np.minimum(lower - value, 0), np.maximum(upper - value, 0)))
     if kind != "none":  # a logarithm of 1 + counts is never negative
         value, lower, upper = (np.maximum(part, 0) for part in (value, lower, upper))
@@ -145,7 +145,7 @@ def predict(
     """(symmetries, outputs, rows, columns) of the full grid in the normalised space, nothing put back; 0 far from tissue."""
     values, measured = sparse.normalised(kind) / VALUE_SCALE, sparse.seen.astype(np.float32)
     with one_thread():
-        unit = difficulty(*(torch.from_numpy(part)[None, None] for part in (values, measured))).unit.item()
+        unit = noise_scale(*(torch.from_numpy(part)[None, None] for part in (values, measured))).unit.item()
     side = max(network.config.window, config.tile_bins // network.stride)
     found = np.zeros((config.symmetries, network.outputs, *sparse.shape), np.float32)
 
@@ -155,9 +155,9 @@ def predict(
         whole = _predict_lattice(network, *seen, unit, side, config.overlap, precision)
         part.put(_cut(_turned_back(whole, *symmetry), part.sparse, MARGIN_LATTICE, *symmetry), found[number])
 
-    with Shards(config.symmetries, next(network.parameters()).device) as shards:
+    with CorePool(config.symmetries, next(network.parameters()).device) as cores:
         for part in _parts(network, sparse, config):
-            shards.map(partial(turned, part, _inputs(part.sparse, kind)), range(config.symmetries))
+            cores.map(partial(turned, part, _inputs(part.sparse, kind)), range(config.symmetries))
     found *= np.float32(VALUE_SCALE)
     return found
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..config import NetworkConfig
-from .inputs import VALUE_SCALE, difficulty, smoothed
+from .inputs import VALUE_SCALE, noise_scale, smoothed
 
 # ---- The parts of CDCIN: window attention, channel attention, dense blocks (Fang et al. 2025, section 2.3, Fig. 2).
 
@@ -225,7 +225,7 @@ class CDCIN(nn.Module):
 
     ``forward(values, measured)`` takes (B, 1, h, w) lattice values and their mask (1 measured, 0 not) and returns the
     K cascades' estimates, each (B, outputs, S h, S w): the mean, then one channel for each quantile of the config.
-    ``unit`` (B, 1, 1, 1) is the noise of the whole map (:attr:`Difficulty.unit`) where the input is a part of one.
+    ``unit`` (B, 1, 1, 1) is the noise of the whole map (:attr:`NoiseScale.unit`) where the input is a part of one.
     With the paper's numbers it has 3,310,659 weights.
     """
 
@@ -267,7 +267,7 @@ class CDCIN(nn.Module):
         """Unit that each map is worked on in, as the network's values are; what cascades on the lattice see beside them."""
         if not self.config.scaled:
             return 1.0, measured
-        unit = difficulty(values, measured).unit if unit is None else unit
+        unit = noise_scale(values, measured).unit if unit is None else unit
         return unit / VALUE_SCALE, torch.cat([measured, unit.log().expand_as(measured)], dim=1)
 
     def _seen(self, z: Tensor, smooth: Tensor, scale: Tensor | float) -> Tensor:

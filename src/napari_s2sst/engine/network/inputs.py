@@ -43,11 +43,11 @@ def _weights(length: int, width: float, stride: int, device: torch.device) -> Te
 
 
 SMALLEST_ERRORS = 0.01, 0.002
-"""Absolute and squared error added to a map's difficulty, so that one without any count weighs no more than others."""
+"""Absolute and squared error added to a map's noise, so that one without any count weighs no more than others."""
 
 
 @dataclass(frozen=True)
-class Difficulty:
+class NoiseScale:
     """Mean absolute and squared error of each map, (B, 1, 1, 1), in the units of the values."""
 
     absolute: Tensor
@@ -58,11 +58,11 @@ class Difficulty:
         """Root of the mean squared error, (B, 1, 1, 1): what the network works in."""
         return self.squared.sqrt()
 
-    def __getitem__(self, part: slice | Tensor) -> Difficulty:
-        return Difficulty(self.absolute[part], self.squared[part])
+    def __getitem__(self, part: slice | Tensor) -> NoiseScale:
+        return NoiseScale(self.absolute[part], self.squared[part])
 
 
-def difficulty(values: Tensor, measured: Tensor) -> Difficulty:
+def noise_scale(values: Tensor, measured: Tensor) -> NoiseScale:
     """Every measured bin is told from the eight around it, itself left out. (B, 1, h, w) lattice values and mask.
 
     It is a function of the input alone. A scale that depended on the target would favour maps whose noise came out small,
@@ -75,4 +75,4 @@ def difficulty(values: Tensor, measured: Tensor) -> Difficulty:
         error = (F.conv2d(known, ring, padding=1) / weight.clamp_min(1) - known).abs() * measured * (weight > 0)
         bins = measured.sum((1, 2, 3), keepdim=True).clamp_min(1)
         means = (error.sum((1, 2, 3), keepdim=True) / bins, error.square().sum((1, 2, 3), keepdim=True) / bins)
-        return Difficulty(*(mean + least for mean, least in zip(means, SMALLEST_ERRORS, strict=True)))
+        return NoiseScale(*(mean + least for mean, least in zip(means, SMALLEST_ERRORS, strict=True)))

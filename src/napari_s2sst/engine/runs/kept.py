@@ -82,7 +82,7 @@ class Record:
     painted: Painted | None = None
     edited_tissue: bool = False
     start: Trained | None = None
-    """First weights that were in no file. What is read has None: see :meth:`KeptTraining.start`."""
+    """First weights that were in no file. What is read has None: see :meth:`SavedRun.start`."""
     waiting: tuple[str, ...] = ()
     """Genes whose trainings were to follow."""
     size_um: float | None = None
@@ -91,7 +91,7 @@ class Record:
     program: str = field(default_factory=lambda: versions()["napari-s2sst"])
 
 
-class KeptTraining:
+class SavedRun:
     """One training's folder. Every method may be called in any thread, more than once, and in any order."""
 
     def __init__(self, folder: Path) -> None:
@@ -212,20 +212,20 @@ def trainings_folder() -> Path:
     return (Path(chosen).expanduser() if chosen else user_state_path("napari-s2sst", appauthor=False)) / "trainings"
 
 
-def new_training() -> KeptTraining:
+def new_training() -> SavedRun:
     """A place that no other training has. Nothing is written yet."""
     now = datetime.now().strftime("%Y%m%d-%H%M%S")
-    return KeptTraining(trainings_folder() / f"{now}-{uuid.uuid4().hex[:8]}")
+    return SavedRun(trainings_folder() / f"{now}-{uuid.uuid4().hex[:8]}")
 
 
-def left_behind() -> list[KeptTraining]:
+def left_behind() -> list[SavedRun]:
     """Trainings that nobody holds and that have taken steps, the newest first; those that have not are removed."""
     try:
         folders = sorted((path for path in trainings_folder().iterdir() if path.is_dir()), reverse=True)
     except OSError:
         return []
     found = []
-    for kept in map(KeptTraining, folders):
+    for kept in map(SavedRun, folders):
         if kept.hold():
             kept.release()
             if kept.checkpoint.exists():
@@ -270,7 +270,7 @@ GENES_NAMED = 3
 class Interrupted:
     """One of them."""
 
-    kept: KeptTraining
+    kept: SavedRun
     record: Record | None
     """None where it can't be read."""
     unfinished: Unfinished | None
@@ -303,7 +303,7 @@ def day_and_time(at: datetime, now: datetime) -> str:
     return f"{days[at.date()]} {at:%H:%M}" if at.date() in days else f"on {at:%Y-%m-%d} at {at:%H:%M}"
 
 
-def _looked_at(kept: KeptTraining) -> Interrupted:
+def _looked_at(kept: SavedRun) -> Interrupted:
     from ..training.checkpoint import unfinished
 
     record = left = None

@@ -248,7 +248,7 @@ class Keepable(Protocol):
 
 
 @dataclass
-class Keeping:
+class CheckpointWriter:
     """Where a training keeps its state, how often, and whether it begins with what is kept there."""
 
     path: Path

@@ -14,14 +14,14 @@ from ..config import IN_MEMORY, RunConfig
 from ..device import arithmetic, choose_device, label, resolve_precision
 from ..errors import TrainingError
 from ..events import Command, Event, Finished, Previewed, Recovered, Started, Stepped, Validated, last_command
-from ..imputing.blend import Beside, beside_network
+from ..imputing.blend import Blend, blend_for
 from ..imputing.impute import impute_with
 from ..maps import GeneMap, SparseMap
 from ..network.cdcin import parameters
 from ..network.model import Trained
-from ..threads import Shards
+from ..threads import CorePool
 from . import validation
-from .checkpoint import Keeping, validated_before
+from .checkpoint import CheckpointWriter, validated_before
 from .learner import TIMED_STEPS, Learner, learning_rate, steps_within
 from .mishaps import MOST_RECOVERIES, Forward, Recovery, in_parts, is_shortage
 from .objective import Batch, Objective
@@ -48,7 +48,7 @@ class TrainingRun:
         *,
         preview_every_s: float | None = None,
         start: Trained | None = None,
-        keeping: Keeping | None = None,
+        keeping: CheckpointWriter | None = None,
     ) -> None:
         self.maps = maps  # of a large panel each is made when it is asked for
         stride = common_stride(self.maps)
@@ -74,8 +74,8 @@ class TrainingRun:
             hiding=self.training.hiding,
         )
         self.objective = Objective(drawn, config, side, rng, self.device)
-        self.shards = Shards(max(1, self.training.batch // 2), self.device)
-        self.parts = self.shards.count
+        self.cores = CorePool(max(1, self.training.batch // 2), self.device)
+        self.parts = self.cores.count
         saved = keeping and keeping.saved()
         in_memory = start is None and config.training.start_from == IN_MEMORY
         first = None if saved and in_memory else first_weights(config, stride, start)
@@ -83,7 +83,7 @@ class TrainingRun:
         self.forward = Forward(self.learner.network, self.training.compiled)
         self.recovery = Recovery(self.learner, expected=self.training.slide_weight + 1)
         self.best = BestWeights(from_random=self.training.start_from == "random")
-        self.beside: Beside | None = None  # the network, in every preview
+        self.blend: Blend | None = None  # the network, in every preview
         self.steps = self._known_steps()
         self.step = 0
         self.spent_s = 0.0  # on steps; what passes at events, as in pauses, must not count
@@ -151,7 +151,7 @@ class TrainingRun:
         self.recovery.begin_step(self.step)
         rate = learning_rate(self.training, self.step, self.steps) * self.recovery.rate
         whole = self.objective.batch(self.patches.draw(self.training.batch))
-        found, parts = in_parts(self.shards, self._gradients, whole, self.parts)
+        found, parts = in_parts(self.cores, self._gradients, whole, self.parts)
         if parts != self.parts:
             self.parts = parts
             what = f"The memory was not enough. A step's batch is computed in {parts} parts from now on, one after the other; "
@@ -273,9 +273,9 @@ class TrainingRun:
         symmetries = 1 if self.config.network.quantiles else 8
         quick = self.config.imputation.model_copy(update={"symmetries": symmetries, "overlap": "hann"})
         kind = self.config.grid.normalisation
-        if self.beside is None:
-            self.beside = beside_network(self.maps[0], quick, kind)
-        how = dict(kind=kind, precision=self.training.precision, beside=self.beside)
+        if self.blend is None:
+            self.blend = blend_for(self.maps[0], quick, kind)
+        how = dict(kind=kind, precision=self.training.precision, blend=self.blend)
         return impute_with(self.learner.averaged(), self.maps[0], quick, **how)
 
     def _trained(self, classical: dict[str, float]) -> Trained:

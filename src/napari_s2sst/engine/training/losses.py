@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..network.inputs import VALUE_SCALE, Difficulty
+from ..network.inputs import VALUE_SCALE, NoiseScale
 
 # ---- How far a predicted map is from the known one in what maps are judged by: errors, correlation, structure.
 
@@ -31,7 +31,7 @@ SSIM_CONSTANTS = 0.01, 0.03
 """K1 and K2 of Wang et al. 2004, shares of the range of the values."""
 
 
-def map_loss(estimate: Tensor, target: Tensor, tissue: Tensor, measured: Tensor, scale: Difficulty | None) -> Tensor:
+def map_loss(estimate: Tensor, target: Tensor, tissue: Tensor, measured: Tensor, scale: NoiseScale | None) -> Tensor:
     """Weighted sum of the parts for each map, (B,). All tensors (B, 1, rows, columns); masks are 1 or 0.
 
     Only unmeasured tissue bins are judged. Errors are in the units of ``scale``, or of the values without one.
@@ -85,7 +85,7 @@ def cascade_loss(
     mask: Tensor | None = None,
     quantiles: Sequence[float] = (),
     *,
-    scale: Difficulty | None = None,
+    scale: NoiseScale | None = None,
     bins: Tensor | float | None = None,
 ) -> Tensor:
     """Sum over cascades of k/K times the mean error over the mask.
@@ -110,7 +110,7 @@ def l1(estimate: Tensor, target: Tensor) -> Tensor:
 
 
 def distribution_error(
-    estimate: Tensor, target: Tensor, quantiles: Sequence[float], scale: Difficulty | None = None
+    estimate: Tensor, target: Tensor, quantiles: Sequence[float], scale: NoiseScale | None = None
 ) -> Tensor:
     """Twice the pinball loss of each quantile, (B, 1, rows, columns); least at the true quantiles.
 

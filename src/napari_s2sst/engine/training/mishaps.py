@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..threads import Shards
+from ..threads import CorePool
 from .learner import Learner
 from .objective import Batch
 
@@ -145,7 +145,7 @@ def give_back_memory() -> None:
         torch.mps.empty_cache()
 
 
-def in_parts(shards: Shards, work: Callable[[Batch], Result], batch: Batch, count: int) -> tuple[list[Result], int]:
+def in_parts(cores: CorePool, work: Callable[[Batch], Result], batch: Batch, count: int) -> tuple[list[Result], int]:
     """The work's result for each of ``count`` parts of the batch, or of twice as many until they fit; and how many.
 
     Raises :class:`TrainingError` when not even parts of one slide and one picture patch fit.
@@ -153,7 +153,7 @@ def in_parts(shards: Shards, work: Callable[[Batch], Result], batch: Batch, coun
     most = max(1, len(batch.slide.values), len(batch.pictures))
     while True:
         try:
-            return shards.map(work, batch.parts(count)), count
+            return cores.map(work, batch.parts(count)), count
         except RuntimeError as error:
             if not is_shortage(error):
                 raise

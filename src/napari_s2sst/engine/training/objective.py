@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..config import RunConfig
 from ..maps import Normalisation, SparseMap
 from ..network.cdcin import place
-from ..network.inputs import VALUE_SCALE, Difficulty, difficulty
+from ..network.inputs import VALUE_SCALE, NoiseScale, noise_scale
 from .losses import cascade_loss, map_loss
 from .natural_images import NaturalImages
 from .patches import Patches
@@ -61,8 +61,8 @@ class Objective:
         self._scattered, self._rng = config.training.hiding == "scattered", rng
         self._pictures = NaturalImages(config.training.images, rng) if config.training.image_batch else None
         values = [sparse.normalised(kind) / VALUE_SCALE for sparse in maps]
-        self._sparse = _difficulties(values, [sparse.seen for sparse in maps], 1, device)
-        self._sparser = _difficulties(values, [sparse.seen for sparse in maps], self._stride, device)
+        self._sparse = _noise_scales(values, [sparse.seen for sparse in maps], 1, device)
+        self._sparser = _noise_scales(values, [sparse.seen for sparse in maps], self._stride, device)
 
     def batch(self, slide: Patches) -> Batch:
         """The slide's patches of a step, as many pictures as are asked for, and what is hidden of both."""
@@ -147,21 +147,21 @@ class Objective:
                 )
         return terms
 
-    def _scale(self, of_maps: Difficulty, slide: Patches, seen: tuple[Tensor, Tensor]) -> Difficulty:
+    def _scale(self, of_maps: NoiseScale, slide: Patches, seen: tuple[Tensor, Tensor]) -> NoiseScale:
         """The slide patches' from their whole maps, the pictures' from what is seen of them."""
         count = len(slide.values)
-        slides, pictures = of_maps[slide.of_map], difficulty(*(part[count:] for part in seen))
-        return Difficulty(
+        slides, pictures = of_maps[slide.of_map], noise_scale(*(part[count:] for part in seen))
+        return NoiseScale(
             *(torch.cat(pair) for pair in ((slides.absolute, pictures.absolute), (slides.squared, pictures.squared)))
         )
 
     def _loss(
-        self, estimates: list[Tensor], slide: Patches, mask: Tensor, scale: Difficulty | None, batch: Batch
+        self, estimates: list[Tensor], slide: Patches, mask: Tensor, scale: NoiseScale | None, batch: Batch
     ) -> Tensor:
         scale = scale and scale[: len(slide.values)]
         return cascade_loss(estimates, slide.values, mask, self._quantiles, scale=scale, bins=batch.target_bins)
 
-    def _picture_loss(self, estimates: list[Tensor], known: Tensor, scale: Difficulty | None, batch: Batch) -> Tensor:
+    def _picture_loss(self, estimates: list[Tensor], known: Tensor, scale: NoiseScale | None, batch: Batch) -> Tensor:
         bins = known.shape[2] * known.shape[3] * batch.picture_count
         return cascade_loss(estimates, known, None, self._quantiles, scale=scale, bins=bins)
 
@@ -171,7 +171,7 @@ class Objective:
         known: Tensor,
         tissue: Tensor,
         measured: Tensor,
-        scale: Difficulty | None,
+        scale: NoiseScale | None,
         batch: Batch,
     ) -> Tensor:
         """Of all cascades' maps, k/K each; a part's share of the whole step's patches."""
@@ -191,12 +191,12 @@ class Objective:
         return torch.from_numpy(patches.astype(np.float32))[:, None].to(self._device)
 
 
-def _difficulties(values: list[np.ndarray], measured: list[np.ndarray], step: int, device: torch.device) -> Difficulty:
+def _noise_scales(values: list[np.ndarray], measured: list[np.ndarray], step: int, device: torch.device) -> NoiseScale:
     """Of each map, thinned by ``step``; (maps, 1, 1, 1)."""
     found = []
     for value, mask in zip(values, measured, strict=True):
         lattice = [torch.from_numpy(np.ascontiguousarray(part[::step, ::step], np.float32)) for part in (value, mask)]
-        found.append(difficulty(*(part[None, None] for part in lattice)))
-    return Difficulty(
+        found.append(noise_scale(*(part[None, None] for part in lattice)))
+    return NoiseScale(
         *(torch.cat([getattr(each, name) for each in found]).to(device) for name in ("absolute", "squared"))
     )

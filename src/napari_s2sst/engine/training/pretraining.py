@@ -22,9 +22,9 @@ from ..config import RunConfig
 from ..device import arithmetic, choose_device, label
 from ..maps import Normalisation
 from ..network.cdcin import CDCIN, place
-from ..network.inputs import VALUE_SCALE, difficulty
+from ..network.inputs import VALUE_SCALE, noise_scale
 from ..network.model import Trained
-from ..threads import Shards, one_thread, set_gradients
+from ..threads import CorePool, one_thread, set_gradients
 from .learner import MAX_GRADIENT, cosine, running_mean
 from .losses import cascade_loss, map_loss
 from .natural_images import NaturalImages
@@ -104,15 +104,15 @@ def pretrain(
             seconds=time.perf_counter() - began, device=label(device),
         )  # fmt: skip
 
-    with one_thread(), Shards(training.batch // 2, device) as shards:
+    with one_thread(), CorePool(training.batch // 2, device) as cores:
         while (done := (time.perf_counter() - began) / seconds) < 1:
             for group in optimiser.param_groups:
                 group["lr"] = training.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS) * cosine(done)
             drawn = simulated_patches(pictures, training.batch, side, rng)
             spread = np.exp(UNIT_SPREAD * rng.standard_normal((training.batch, 1, 1, 1)))
             patches = [torch.from_numpy(part.astype(np.float32)).to(device) for part in (*drawn, spread)]
-            parts = [[part[i :: shards.count] for part in patches] for i in range(shards.count)]
-            found = shards.map(partial(_gradients, network, config, device), parts)
+            parts = [[part[i :: cores.count] for part in patches] for i in range(cores.count)]
+            found = cores.map(partial(_gradients, network, config, device), parts)
             set_gradients(weights, [gradients for _, gradients in found])
             torch.nn.utils.clip_grad_norm_(weights, MAX_GRADIENT)
             optimiser.step()
@@ -135,7 +135,7 @@ def _gradients(
     values, tissue, whole, spread = patches
     stride, share = network.stride, len(values) / config.training.batch
     seen, measured = (part[:, :, ::stride, ::stride] for part in (values, whole))
-    noise = difficulty(seen, measured)
+    noise = noise_scale(seen, measured)
     with arithmetic(device, config.training.precision):
         estimates = network(seen, measured, noise.unit * spread)
     loss = cascade_loss(estimates, values, tissue, config.network.quantiles, scale=noise)

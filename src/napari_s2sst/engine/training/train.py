@@ -16,7 +16,7 @@ from ..files import check_output_folder
 from ..maps import SparseMap
 from ..network.model import Trained
 from ..threads import one_thread
-from .checkpoint import EVERY_S, Keeping
+from .checkpoint import EVERY_S, CheckpointWriter
 from .loop import TrainingRun
 from .mishaps import give_back_memory, is_shortage
 
@@ -113,14 +113,14 @@ def train(
     :class:`ExportError` when nothing can be written beside ``checkpoint``.
     """
     path = None if checkpoint is None else Path(checkpoint).expanduser()
-    keeping = None if path is None else Keeping(path, checkpoint_every_s, resume)
+    keeping = None if path is None else CheckpointWriter(path, checkpoint_every_s, resume)
     if path is not None:
         check_output_folder(path.parent)
     short = ""
     try:
         with one_thread():  # from the beginning: how many threads the caller has depends on what ran before
             run = TrainingRun(maps, config, preview_every_s=preview_every_s, start=start, keeping=keeping)
-            with run.shards:
+            with run.cores:
                 return (yield from run.events())
     except RuntimeError as error:  # a napari worker would swallow it
         if not is_shortage(error):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..classical.methods import METHODS, interpolate
 from ..config import RunConfig
-from ..imputing.blend import Beside, beside_network
+from ..imputing.blend import Blend, blend_for
 from ..imputing.impute import impute_with
 from ..maps import GeneMap, SparseMap
 from ..network.cdcin import CDCIN
@@ -48,7 +48,7 @@ class HeldOut:
     """(lattice rows, lattice columns) True at held-out bins."""
     seen: np.ndarray
     """(lattice rows, lattice columns) True at the bins that training uses as targets and the given map lacks."""
-    beside: Beside | None
+    blend: Blend | None
     """What takes part in every estimate of it beside the network, and stays the same."""
 
 
@@ -65,8 +65,8 @@ def held_out_of(maps: Sequence[SparseMap], hidden: Sequence[np.ndarray], config:
         sparse, mask = maps[number], hidden[number]
         given, at, seen = _given(sparse, mask, config)
         values = sparse.normalised(config.grid.normalisation)
-        beside = beside_network(given, config.imputation, config.grid.normalisation)
-        found.append(HeldOut(given, at, values, mask, seen, beside))
+        blend = blend_for(given, config.imputation, config.grid.normalisation)
+        found.append(HeldOut(given, at, values, mask, seen, blend))
     return found
 
 
@@ -112,7 +112,7 @@ def estimates(
     kind, precision = config.grid.normalisation, config.training.precision
     return [
         impute_with(
-            network, part.given, once, kind=kind, precision=precision, calibration=calibration, beside=part.beside
+            network, part.given, once, kind=kind, precision=precision, calibration=calibration, blend=part.blend
         )
         for part in held_out
     ]

@@ -10,7 +10,7 @@ from ...engine.cluster.connect import ClusterPlace
 from ...engine.config import RunConfig
 from ...engine.events import Event, Waiting
 from ...engine.maps import GeneMap
-from ...engine.runs.kept import KeptTraining, Painted
+from ...engine.runs.kept import Painted, SavedRun
 from ...engine.sampling.regions import Region
 from ..session import Mode
 
@@ -66,7 +66,7 @@ class Request:
     slide_name: str = ""
     waiting: tuple[str, ...] = ()
     """Genes of the runs that follow; only to be kept."""
-    kept: KeptTraining | None = None
+    kept: SavedRun | None = None
     """Where the training is kept until its result is shown; None: nowhere."""
     keep_every_s: float = KEEP_EVERY_S
     resumes: bool = False

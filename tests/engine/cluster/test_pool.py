@@ -14,9 +14,9 @@ pytest.importorskip("distributed", reason="the extra cluster (Dask) is not insta
 from napari_s2sst import Command, GeneMap, RunConfig, SlideJob, fit, run_jobs, sample, train_on_cluster
 from napari_s2sst.engine.cluster.batch import land, order_for
 from napari_s2sst.engine.cluster.connect import LEAST_ARENAS, ClusterError, Tls, local_cluster
-from napari_s2sst.engine.cluster.crew import ATTEMPTS, Crew
 from napari_s2sst.engine.cluster.events import PartFailed, PartStarted
 from napari_s2sst.engine.cluster.plan import plan, prepare_part
+from napari_s2sst.engine.cluster.pool import ATTEMPTS, WorkerPool
 from napari_s2sst.engine.cluster.remote import Hold, Waiting
 from napari_s2sst.engine.device import CORES
 from napari_s2sst.engine.errors import ConfigError, TrainingError
@@ -31,9 +31,9 @@ LONG_S = 300
 
 
 @pytest.fixture(scope="module")
-def crew():
-    with Crew(workers=2) as crew:
-        yield crew
+def pool():
+    with WorkerPool(workers=2) as pool:
+        yield pool
 
 
 @pytest.fixture(scope="module")
@@ -74,31 +74,31 @@ def test_a_worker_has_a_pool_of_memory_for_each_computing_thread_unless_the_user
     assert os.environ.get("MALLOC_ARENA_MAX") == asked
 
 
-def test_a_training_whose_worker_is_killed_ends_with_the_weights_of_an_undisturbed_one(crew, sparse):
+def test_a_training_whose_worker_is_killed_ends_with_the_weights_of_an_undisturbed_one(pool, sparse):
     config, killed = TINY.changed(steps=300), []  # enough that it is still under way when it is killed
 
     def kill(event):
         if isinstance(event, Stepped) and event.step >= 5 and not killed:
-            errand = next(iter(crew._errands.values()))
-            os.kill(errand.process, signal.SIGKILL)
-            killed.append(errand.worker)
+            assignment = next(iter(pool._assignments.values()))
+            os.kill(assignment.process, signal.SIGKILL)
+            killed.append(assignment.worker)
 
-    events, disturbed = driven(train_on_cluster([sparse], config, crew, checkpoint_every_s=0.02), kill)
+    events, disturbed = driven(train_on_cluster([sparse], config, pool, checkpoint_every_s=0.02), kill)
     recovered = [event for event in events if isinstance(event, Recovered)]
     assert len(recovered) == 1
     assert killed[0] in recovered[0].what
     assert 0 < recovered[0].step < 300, "it began anew instead of going on"
     assert sum(isinstance(event, Started) for event in events) == 1
     assert isinstance(events[-1], Finished)
-    _, undisturbed = driven(train_on_cluster([sparse], config, crew))
+    _, undisturbed = driven(train_on_cluster([sparse], config, pool))
     assert same(disturbed, undisturbed)
     assert disturbed.steps == undisturbed.steps == 300
 
 
-def test_it_tells_and_returns_what_a_training_in_this_process_does(crew, sparse):
+def test_it_tells_and_returns_what_a_training_in_this_process_does(pool, sparse):
     here = []
     ours = fit([sparse], TINY, on_event=here.append)
-    events, theirs = driven(train_on_cluster([sparse], TINY, crew, preview_every_s=1000))
+    events, theirs = driven(train_on_cluster([sparse], TINY, pool, preview_every_s=1000))
     assert {type(event) for event in here} == {type(event) for event in events}
     assert events[0].classical == here[0].classical
     assert (theirs.config.changed(device="cpu"), theirs.genes, theirs.stride) == (ours.config, ours.genes, ours.stride)
@@ -106,7 +106,7 @@ def test_it_tells_and_returns_what_a_training_in_this_process_does(crew, sparse)
         torch.testing.assert_close(weight, theirs.weights[name], rtol=1e-2, atol=1e-2)
 
 
-def test_stop_preview_pause_and_resume_reach_the_worker(crew, sparse):
+def test_stop_preview_pause_and_resume_reach_the_worker(pool, sparse):
     told, steps_at_pause, waits = [], [], []
 
     def tell(event):
@@ -132,15 +132,15 @@ def test_stop_preview_pause_and_resume_reach_the_worker(crew, sparse):
                 return Command.STOP
         return None
 
-    events, trained = driven(train_on_cluster([sparse], TINY.changed(steps=EVER), crew), tell)
+    events, trained = driven(train_on_cluster([sparse], TINY.changed(steps=EVER), pool), tell)
     assert told == ["preview", "pause", "resume", "stop"]
     assert events[-1] == Finished(trained.steps, events[-1].seconds, stopped=True)
     assert 0 < trained.steps < EVER
 
 
-def test_a_pause_asked_for_at_the_end_does_not_keep_the_model_back(crew, sparse):
+def test_a_pause_asked_for_at_the_end_does_not_keep_the_model_back(pool, sparse):
     events, trained = driven(
-        train_on_cluster([sparse], TINY.changed(steps=4), crew),
+        train_on_cluster([sparse], TINY.changed(steps=4), pool),
         lambda event: Hold.PAUSE if isinstance(event, Finished) else None,
     )
     assert isinstance(events[-1], Finished)
@@ -148,10 +148,10 @@ def test_a_pause_asked_for_at_the_end_does_not_keep_the_model_back(crew, sparse)
 
 
 def test_checkpoints_that_travel_are_written_here_and_a_training_in_this_process_goes_on_from_them(
-    crew, sparse, tmp_path
+    pool, sparse, tmp_path
 ):
     path, config = tmp_path / "checkpoint.safetensors", TINY.changed(steps=60)
-    training = train_on_cluster([sparse], config, crew, checkpoint=path, checkpoint_every_s=0.0)
+    training = train_on_cluster([sparse], config, pool, checkpoint=path, checkpoint_every_s=0.0)
     while getattr(next(training), "step", 0) < 5 or not path.exists():
         pass
     training.close()
@@ -162,38 +162,38 @@ def test_checkpoints_that_travel_are_written_here_and_a_training_in_this_process
     assert same(resumed, fit([sparse], config))
 
 
-def test_a_training_that_nobody_listens_to_any_more_ends_and_its_worker_is_free(crew, sparse):
-    for _ in range(crew.size + 1):  # more than there are workers: they would wait for ever
-        training = train_on_cluster([sparse], TINY.changed(steps=EVER), crew)
+def test_a_training_that_nobody_listens_to_any_more_ends_and_its_worker_is_free(pool, sparse):
+    for _ in range(pool.size + 1):  # more than there are workers: they would wait for ever
+        training = train_on_cluster([sparse], TINY.changed(steps=EVER), pool)
         while not isinstance(next(training), Stepped):
             pass
         training.close()
-    assert crew.busy == 0
-    _, trained = driven(train_on_cluster([sparse], TINY.changed(steps=2), crew))
+    assert pool.busy == 0
+    _, trained = driven(train_on_cluster([sparse], TINY.changed(steps=2), pool))
     assert trained.steps == 2
 
 
-def test_an_errand_that_kills_its_workers_is_given_up_and_others_go_on(crew, sparse):
-    training = train_on_cluster([sparse], TINY.changed(steps=EVER), crew, checkpoint_every_s=0.02)
+def test_an_assignment_that_kills_its_workers_is_given_up_and_others_go_on(pool, sparse):
+    training = train_on_cluster([sparse], TINY.changed(steps=EVER), pool, checkpoint_every_s=0.02)
     killed = set()
 
     def kill(event):
-        errand = next(iter(crew._errands.values()))
-        if isinstance(event, Stepped | Recovered) and errand.process not in killed:
-            killed.add(errand.process)
-            os.kill(errand.process, signal.SIGKILL)
+        assignment = next(iter(pool._assignments.values()))
+        if isinstance(event, Stepped | Recovered) and assignment.process not in killed:
+            killed.add(assignment.process)
+            os.kill(assignment.process, signal.SIGKILL)
 
     with pytest.raises(TrainingError, match=r"given up: its worker .* died"):
         driven(training, kill)
     assert len(killed) == ATTEMPTS
-    _, trained = driven(train_on_cluster([sparse], TINY.changed(steps=2), crew))
+    _, trained = driven(train_on_cluster([sparse], TINY.changed(steps=2), pool))
     assert trained.steps == 2
 
 
-def test_what_fails_three_times_is_reported_and_the_others_are_kept(crew, cube, tmp_path):
+def test_what_fails_three_times_is_reported_and_the_others_are_kept(pool, cube, tmp_path):
     job = SlideJob(cube, tmp_path / "out", ("SILENT", "WAVE"), TINY.changed(steps=4), genes_per_task=1)
     whole = replace(job, out=tmp_path / "whole", genes=("WAVE", "RIDGE"), genes_per_task=None)
-    events, result = driven(run_jobs([job, whole], cluster=crew.address))
+    events, result = driven(run_jobs([job, whole], cluster=pool.address))
     failed = [event for event in events if isinstance(event, PartFailed)]
     assert [(event.attempt, event.is_final) for event in failed] == [(1, False), (2, False), (3, True)]
     assert "No measured bin holds a transcript of SILENT" in result.failed[0].why
@@ -201,20 +201,23 @@ def test_what_fails_three_times_is_reported_and_the_others_are_kept(crew, cube, 
     assert {event.part.genes for event in result.done} == {("WAVE",), ("WAVE", "RIDGE")}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"WAVE"}, "no token, no empty folder"
     assert {event.worker for event in events if isinstance(event, PartStarted)} <= {
-        each for each in crew._client.scheduler_info(n_workers=-1)["workers"]
+        each for each in pool._client.scheduler_info(n_workers=-1)["workers"]
     }
     found = plan([job, whole])
     assert [part.genes for part in found.parts] == [("SILENT",)]
 
 
-def test_results_come_back_where_workers_do_not_see_the_folder(crew, cube, tmp_path):
+def test_results_come_back_where_workers_do_not_see_the_folder(pool, cube, tmp_path):
     job = SlideJob(cube, tmp_path / "out", ("WAVE", "RIDGE"), TINY.changed(steps=4))
     job.out.mkdir()  # but no token in it
     part = plan([job]).parts[0]
-    errand = crew.send(order_for(part, prepare_part(part), 30.0, "a command"))
+    assignment = pool.send(order_for(part, prepare_part(part), 30.0, "a command"))
     end, answer = time.monotonic() + LONG_S, None
     while answer is None and time.monotonic() < end:
-        answer = next((news.value for news in crew.news() if news.errand is errand and news.kind == "done"), None)
+        answer = next(
+            (update.value for update in pool.updates() if update.assignment is assignment and update.kind == "done"),
+            None,
+        )
     assert list(job.out.iterdir()) == []
     files, facts = land(part, answer, "a command")
     assert set(files) < {path.name for path in part.folder.iterdir()}
@@ -222,7 +225,7 @@ def test_results_come_back_where_workers_do_not_see_the_folder(crew, cube, tmp_p
     assert plan([job]).parts == ()
 
 
-def test_its_doors_are_open_to_this_computer_only(crew):
+def test_its_doors_are_open_to_this_computer_only(pool):
     import psutil
 
     own = psutil.Process()
@@ -235,17 +238,17 @@ def test_its_doors_are_open_to_this_computer_only(crew):
     ]
     assert {ip for _, ip in listening} == {"127.0.0.1"}
     assert {pid for pid, _ in listening} & workers, "no worker was looked at"
-    assert crew.address.startswith("tcp://127.0.0.1:")
+    assert pool.address.startswith("tcp://127.0.0.1:")
 
 
-def test_the_scheduler_keeps_nothing_of_what_is_done(crew, sparse):
-    driven(train_on_cluster([sparse], TINY.changed(steps=3), crew))
+def test_the_scheduler_keeps_nothing_of_what_is_done(pool, sparse):
+    driven(train_on_cluster([sparse], TINY.changed(steps=3), pool))
     time.sleep(0.5)
-    scheduler = crew._cluster.scheduler
+    scheduler = pool._cluster.scheduler
     assert not scheduler.tasks
     before = len(scheduler.extensions["queues"].queues)
     for _ in range(3):
-        driven(train_on_cluster([sparse], TINY.changed(steps=2), crew))
+        driven(train_on_cluster([sparse], TINY.changed(steps=2), pool))
     time.sleep(0.5)
     assert len(scheduler.extensions["queues"].queues) <= before
     assert not scheduler.tasks
@@ -253,10 +256,10 @@ def test_the_scheduler_keeps_nothing_of_what_is_done(crew, sparse):
 
 def test_an_address_where_nobody_is_is_one_sentence(tmp_path):
     with pytest.raises(ConfigError, match="is no address"):
-        Crew(address="localhost:8786")
+        WorkerPool(address="localhost:8786")
     with pytest.raises(ConfigError, match="--tls-ca"):
-        Crew(address="tls://127.0.0.1:9")
+        WorkerPool(address="tls://127.0.0.1:9")
     with pytest.raises(ConfigError, match=r"no TLS file .*ca\.pem"):
-        Crew(address="tls://127.0.0.1:9", tls=Tls(tmp_path / "ca.pem", tmp_path / "c.pem", tmp_path / "k.pem"))
+        WorkerPool(address="tls://127.0.0.1:9", tls=Tls(tmp_path / "ca.pem", tmp_path / "c.pem", tmp_path / "k.pem"))
     with pytest.raises(ClusterError, match="no Dask scheduler"):
-        Crew(address="tcp://127.0.0.1:9")
+        WorkerPool(address="tcp://127.0.0.1:9")

@@ -7,7 +7,7 @@ import torch
 from napari_s2sst import GeneMap, RunConfig, fit, sample
 from napari_s2sst.engine.device import CORES
 from napari_s2sst.engine.network.cdcin import CDCIN
-from napari_s2sst.engine.threads import Shards, one_thread, set_gradients
+from napari_s2sst.engine.threads import CorePool, one_thread, set_gradients
 from napari_s2sst.engine.training.objective import Objective
 from napari_s2sst.engine.training.patches import SlidePatches
 
@@ -47,15 +47,15 @@ def test_gradients_take_the_memory_order_of_their_weights():
 
 
 def test_results_come_in_the_order_of_the_parts_from_threads_of_their_own():
-    with Shards(2, CPU) as shards:
-        found = shards.map(lambda part: (part, threading.get_ident(), torch.get_num_threads()), range(6))
+    with CorePool(2, CPU) as cores:
+        found = cores.map(lambda part: (part, threading.get_ident(), torch.get_num_threads()), range(6))
     assert [part for part, _, _ in found] == list(range(6))
     assert threading.get_ident() not in {thread for _, thread, _ in found}
-    assert {threads for _, _, threads in found} == {max(1, CORES // shards.count)}
+    assert {threads for _, _, threads in found} == {max(1, CORES // cores.count)}
 
 
 def test_no_more_parts_than_the_work_has():
-    assert Shards(1, CPU).count == 1
+    assert CorePool(1, CPU).count == 1
 
 
 def test_the_threads_of_the_caller_are_as_before():
