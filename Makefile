@@ -13,7 +13,7 @@ SCREEN := $(if $(ON_LINUX),xvfb-run -a -s "-screen 0 1920x1080x24") $(SOFTWARE_G
 DEMO_GENE ?= ERBB2
 DEMO_SECONDS ?= 60
 
-.PHONY: help demo test install install-test lint bench screenshots clean
+.PHONY: help demo test install install-test lint bench screenshots tree clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## /  make \1\t/' | expand -t 22
@@ -59,6 +59,9 @@ lint: .venv/installed  ## check the code's style
 bench: .venv/installed-test  ## measure speed, accuracy and responsiveness
 	@bash tests/system_packages.sh
 	@for file in benchmarks/window.py benchmarks/accuracy.py; do echo "== $$file"; $(SCREEN) $(PYTHON) "$$file"; done
+
+tree: .venv/installed  ## write the tree of the packages into CONTRIBUTING.md
+	$(PYTHON) docs/make_tree.py
 
 screenshots: .venv/installed-test  ## make the pictures of the README from the sample slide
 	@bash tests/system_packages.sh

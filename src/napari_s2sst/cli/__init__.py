@@ -1,4 +1,14 @@
-"""The command line `s2sst`: one module a command."""
+"""The command line `s2sst`: one module a command. In reading order:
+
+terminal   progress, tables and signals of a terminal
+inputs     the slide, genes, tissue and model that commands are given
+info       `s2sst info`
+batch      `s2sst batch`, and options of workers
+impute     `s2sst impute`
+benchmark  `s2sst benchmark`
+ablations  `s2sst ablations`
+app        all of them; `demo` and `view`
+"""
 
 from .app import main
 

@@ -1,1 +1,16 @@
-"""slides: see the modules."""
+"""A path -> an opened slide: genes, gene maps, stains and an extent, whatever kind of file it is. In reading order:
+
+xenium_files        a bundle's JSON files and cell tables -> what they say
+xenium              the folder that a Xenium instrument wrote
+histology           a slide's H&E picture, and where it lies
+bins                files that bring a grid of their own: a .npz of counts
+spatialdata_store   which elements of a SpatialData store are meant, and where they lie
+spatialdata_points  its points as a transcript table
+spatialdata_slide   a SpatialData store
+h5ad_places         spots -> the square bins that they fill, and how large those are
+h5ad_file           what an .h5ad holds of spots and counts
+h5ad                spots of an .h5ad on a lattice: HEST-1k, Visium ST, Visium HD
+opening             a path of any kind -> its slide, or what must be asked first
+facts               a slide -> the rows of its card
+structure           how patterned each gene of a slide is: Moran's I, share of bins
+"""
