@@ -1,6 +1,6 @@
 """Make the weights that come with the program: train on simulated gene maps alone, no tissue; see docs/weights.md.
 
-python benchmarks/pretrain.py --stride 2 --seconds 3600 --out src/napari_s2sst/engine/weights/stride2.safetensors
+python benchmarks/pretrain.py --stride 2 --seconds 3600 --out src/napari_s2sst/engine/network/weights/stride2.safetensors
        [--images FOLDER] [--start FILE] [--rate 1e-3] [--batch 8] [--device auto]
 
 `--images` takes any folder of pictures, DIV2K's for example, instead of those that scikit-image packages. `--start` goes on from

@@ -15,3 +15,23 @@ def test_every_picture_and_file_that_a_page_links_to_is_there(page):
     targets = [(page.parent / link).resolve() for link in links if "://" not in link and not link.startswith("mailto:")]
     for target in targets:
         assert target.exists(), f"{page.name} links to {target}, which is not there"
+
+
+@pytest.mark.parametrize("page", [*PAGES, REPOSITORY / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_every_source_file_that_a_page_names_is_there(page):
+    """Named from the repository's folder or, of the package, from the package's; a test that is named is one."""
+    text = page.read_text(encoding="utf-8")
+    homes = [REPOSITORY, REPOSITORY / "src/napari_s2sst"]
+    named = set(re.findall(r"`((?:[\w-]+/)+[\w-]+\.py)`", text))
+    lost = [name for name in named if not any((home / name).is_file() for home in homes)]
+    assert not lost, f"{page.name} names {', '.join(sorted(lost))}, which is not there"
+
+
+def test_every_test_that_the_table_of_faults_names_is_there():
+    text = (REPOSITORY / "docs/reliability.md").read_text(encoding="utf-8")
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py"))
+    named = re.findall(r"`((?:\.\.\._)?[a-z0-9]+(?:_[a-z0-9]+)+_?(?:\.\.\.)?)(?:\[\w+\])?`", text)
+    names = [name for name in named if name.startswith("..._") or name.endswith("...")]
+    assert len(names) > 40
+    lost = [name for name in names if name.strip("._") not in tests]
+    assert not lost, f"reliability.md names {', '.join(lost)}, which no test is called"
