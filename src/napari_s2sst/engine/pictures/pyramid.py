@@ -42,14 +42,14 @@ def broken(path: Path, error: Exception) -> BundleError:
 def levels_of(page: tifffile.TiffPage) -> list[tifffile.TiffPage]:
     """The page and those of its sub-images that are the same picture, ever coarser; others are left out."""
     levels = [page]
-    for each in page.pages or ():
+    for coarser in page.pages or ():
         finer = levels[-1]
-        if len(each.shape) != 2 or each.dtype != page.dtype or 0 in each.shape:
+        if len(coarser.shape) != 2 or coarser.dtype != page.dtype or 0 in coarser.shape:
             continue
-        down, across = (big / small for big, small in zip(finer.shape, each.shape, strict=True))
-        rounding = max(1 / side for side in each.shape)
+        down, across = (big / small for big, small in zip(finer.shape, coarser.shape, strict=True))
+        rounding = max(1 / side for side in coarser.shape)
         if min(down, across) >= 1 and max(down, across) > 1 and abs(down / across - 1) <= MAX_ASPECT_CHANGE + rounding:
-            levels.append(each)
+            levels.append(coarser)
     return levels
 
 
@@ -132,15 +132,15 @@ class Coarser:
 
     def __getitem__(self, index: tuple[slice | int, slice | int]) -> np.ndarray:
         # Dask asks for a block, or for what was asked for of it: any slice, or one row or column.
-        wanted = [range(length)[each] for each, length in zip(index, self.shape, strict=True)]
-        inside = [np.array([each] if isinstance(each, int) else each, np.intp) for each in wanted]
+        wanted = [range(length)[along] for along, length in zip(index, self.shape, strict=True)]
+        inside = [np.array([along] if isinstance(along, int) else along, np.intp) for along in wanted]
         if not all(map(len, inside)):
-            return np.zeros([len(each) for each in inside], self.dtype)
+            return np.zeros(tuple(map(len, inside)), self.dtype)
         side = CHUNK_PX // COARSER
-        rows, columns = (range(each.min() // side, each.max() // side + 1) for each in inside)
-        found = np.block([[self._block(row, column) for column in columns] for row in rows])
-        found = found[np.ix_(inside[0] - rows[0] * side, inside[1] - columns[0] * side)]
-        return found[tuple(0 if isinstance(each, int) else slice(None) for each in wanted)]
+        rows, columns = (range(along.min() // side, along.max() // side + 1) for along in inside)
+        blocks = np.block([[self._block(row, column) for column in columns] for row in rows])
+        pixels = blocks[np.ix_(inside[0] - rows[0] * side, inside[1] - columns[0] * side)]
+        return pixels[tuple(0 if isinstance(along, int) else slice(None) for along in wanted)]
 
     def _block(self, row: int, column: int) -> np.ndarray:
         block = self._kept.get((row, column))
@@ -159,7 +159,7 @@ class Coarser:
         pixels = self._finer[top:bottom, left:right]
         # A float32 holds the sum of 16 numbers of 16 bits exactly.
         total = np.zeros(
-            tuple(each // COARSER for each in pixels.shape), np.float32 if self.dtype.itemsize < 4 else np.float64
+            tuple(length // COARSER for length in pixels.shape), np.float32 if self.dtype.itemsize < 4 else np.float64
         )
         for down in range(COARSER):
             for across in range(COARSER):

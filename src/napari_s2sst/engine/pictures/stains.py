@@ -1,4 +1,4 @@
-"""Turn a bundle's morphology files into stains: lazily read image pyramids with a name and a pixel size.
+"""Turn a slide's morphology files into stains: lazily read image pyramids with a name and a pixel size.
 
 Xenium has written these files as one image of one stain (1.x), as a folder of one file a stain that refer to each other
 (``morphology_focus_0000.ome.tif`` and on, since 2.0) and with the stains in the file names (4.x). Which plane of which
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SAMPLE_PX = 1 << 22
 """At most so many pixels are looked at for the contrast."""
 CONTRAST_PERCENTILES = (1.0, 99.8)
-"""Of a coarse level. The rest above is dust and a few saturated nuclei."""
+"""Percentiles of a coarse level. What lies above is dust and a few saturated nuclei."""
 MAX_PLANES = 100_000
 """Channels x focal planes x times; no instrument takes so many, and a damaged header may ask for any number."""
 UM_PER_UNIT = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
@@ -45,7 +45,7 @@ class StainImage:
     levels: Sequence[da.Array]
     """(rows, columns) each, finest first, read where they are looked at."""
     pixel_size_um: float | None
-    """Of the finest level; None where neither the image nor the bundle says."""
+    """Of the finest level; None where neither the image nor the slide's folder says."""
     stored_levels: int = 1
     """So many of the levels are in the file; the others are worked out from the finest when looked at, and slower."""
 
@@ -80,7 +80,7 @@ def _sampled(level: da.Array) -> np.ndarray:
 
 
 def find_morphology(folder: Path) -> list[Path]:
-    """The files of the best morphology image in a bundle: in focus, else a projection, else the stack; may be none."""
+    """The files of the best morphology image in a Xenium folder: in focus, else a projection, else the stack; may be none."""
     inside = folder / "morphology_focus"
     files = sorted(inside.glob("*.tif*")) if inside.is_dir() else []
     if files:
@@ -106,7 +106,7 @@ def open_stains(files: Sequence[Path], pixel_size_um: float | None = None) -> tu
         for number, (name, plane) in enumerate(zip(image.stains, image.planes, strict=True), start=1):
             done.add(plane.path)
             if plane.path not in open_files:
-                open_files[plane.path] = _open(plane.path)
+                open_files[plane.path] = open_tiff(plane.path)
             name = name or _name_from(plane.path) or ("morphology" if len(image.stains) == 1 else f"stain {number}")
             try:
                 stains.append(_stain(open_files[plane.path], plane, name, own_size))
@@ -136,7 +136,8 @@ class _OmeImage:
     pixel_size_um: float | None
 
 
-def _open(path: Path) -> tifffile.TiffFile:
+def open_tiff(path: Path) -> tifffile.TiffFile:
+    """Open a TIFF for as long as anything that was read of it lives. Raises :class:`BundleError`."""
     try:
         tiff = tifffile.TiffFile(path)
     except (OSError, ValueError, tifffile.TiffFileError) as error:
@@ -149,7 +150,7 @@ def _open(path: Path) -> tifffile.TiffFile:
 def _read_ome(path: Path) -> _OmeImage:
     """What a file's OME-XML says about its first image; a TIFF without any is one stain without a name."""
     try:
-        with _open(path) as tiff:
+        with open_tiff(path) as tiff:
             xml = tiff.pages[0].description
     except (OSError, ValueError, IndexError, struct.error, tifffile.TiffFileError) as error:
         raise broken(path, error) from None

@@ -1,16 +1,16 @@
-"""Turn a .npz of counts into what a Xenium bundle offers: genes, gene maps, an extent.
+"""Turn counts in bins of a file's own into a slide; here those of a .npz, the count cube.
 
-The file holds ``counts[gene, row, column]``, ``genes`` and ``bin_um``, as ``numpy.savez_compressed`` writes them; other
+The .npz holds ``counts[gene, row, column]``, ``genes`` and ``bin_um``, as ``numpy.savez_compressed`` writes them; other
 arrays in it are left alone. Maps start at (0, 0) um.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -19,24 +19,18 @@ import numpy as np
 from ..errors import BundleError
 from ..files import local_path
 from ..maps import GeneMap
-from ..pictures.stains import StainImage
 from ..transcripts.grid import tissue_mask
 from ..transcripts.table import no_such_gene
-from .xenium import DENSE_BYTES
-
-# What files that hold counts on a grid of their own have in common: they stand in for a bundle, with the bins they have.
+from .slide import DENSE_BYTES, Slide
 
 
-class FixedBins(ABC):
-    """Gene maps and extent of a grid that is what it is. Maps start at (0, 0) um."""
+class FixedBins(Slide):
+    """A slide on a grid that is what it is. Maps start at (0, 0) um."""
 
-    name: str
     names: tuple[str, ...]
     """Everything that has counts, controls included, in the file's order."""
-    genes: dict[str, int]
-    shape: tuple[int, int]
-    """(rows, columns)."""
     bin_um: float
+    shape: tuple[int, int]
 
     @abstractmethod
     def counts_on_grid(self, name: str) -> np.ndarray:
@@ -52,19 +46,17 @@ class FixedBins(ABC):
         return (0.0, 0.0, self.shape[0] * self.bin_um, self.shape[1] * self.bin_um)
 
     def gene_map(self, gene: str, bin_um: float | None = None, min_qv: float | None = None) -> GeneMap:
-        """Counts of one gene. Raises :class:`BundleError` on an unknown gene.
-
-        The bins are what they are: ``bin_um`` and ``min_qv`` are there so that this can stand in for a bundle, and
-        change nothing. The map's own ``bin_um`` tells the truth.
-        """
+        """Counts of one gene; as :meth:`gene_maps`."""
         return self.gene_maps([gene], bin_um, min_qv)[0]
 
     def gene_maps(
         self, genes: Iterable[str], bin_um: float | None = None, min_qv: float | None = None
     ) -> Sequence[GeneMap]:
-        """The same for many genes, in the order asked for; a control's name is known too.
+        """Counts of many genes, in the order asked for; a control's name is known too.
 
-        Maps too large to be held together are each made when asked for.
+        The bins are what they are: ``bin_um`` and ``min_qv`` are there because any slide may be asked for them, and change
+        nothing. The maps' own ``bin_um`` tells the truth. Maps too large to be held together are each made when asked for.
+        Raises :class:`BundleError` on an unknown gene.
         """
         wanted, known = list(genes), set(self.names)
         for gene in wanted:
@@ -86,13 +78,13 @@ class MapsOfBins(Sequence[GeneMap]):
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return [self[each] for each in range(len(self))[index]]
+            return [self[number] for number in range(len(self))[index]]
         slide, gene = self.slide, self.genes[index]
         totals, tissue = slide.totals_and_tissue()
         return GeneMap(slide.counts_on_grid(gene), tissue, gene, slide.bin_um, totals=totals)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class CountCube(FixedBins):
     """Counts of some genes on one grid, wherever they came from."""
 
@@ -100,18 +92,11 @@ class CountCube(FixedBins):
     counts: np.ndarray
     """(genes, rows, columns) float32, in the order of ``names``."""
     names: tuple[str, ...]
-    bin_um: float
-
-    images: tuple[StainImage, ...] = ()
-    """None: a count cube has no pictures."""
-    version: str = "count cube"
-    pixel_size_um: float | None = None
-    tissue_type: str | None = None
-    organism: str | None = None
-    panel_name: str | None = None
-    num_cells: int | None = None
+    bin_um: float = field()  # or the base's None would be its default
     given_um: float | None = None
     """The bin's side as somebody said it, where the file does not."""
+
+    version = "count cube"
 
     @property
     def name(self) -> str:
@@ -132,11 +117,6 @@ class CountCube(FixedBins):
     def shape(self) -> tuple[int, int]:
         """(rows, columns)."""
         return self.counts.shape[1:]
-
-    @property
-    def size_mm(self) -> tuple[float, float]:
-        """(height, width)."""
-        return (self.extent_um[2] / 1000, self.extent_um[3] / 1000)
 
     def summary(self) -> str:
         """One line: ``24 genes on 128 x 250 bins of 16 um, 0.42 M counts``."""
@@ -196,7 +176,10 @@ def open_count_cube(path: str | Path, bin_um: float | None = None) -> CountCube:
             f"{path} can't be read as a count cube ({reason}). Save it with numpy.savez_compressed, without objects."
         ) from None
     return CountCube(
-        path, _checked_counts(path, counts), _checked_genes(path, genes, counts), _checked_bin(path, bin_um)
+        path=path,
+        counts=_checked_counts(path, counts),
+        names=_checked_genes(path, genes, counts),
+        bin_um=_checked_bin(path, bin_um),
     )
 
 

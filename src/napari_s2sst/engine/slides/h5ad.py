@@ -1,4 +1,4 @@
-"""Turn an .h5ad of spots on a square lattice into what a Xenium bundle offers: genes, gene maps, an extent.
+"""Turn an .h5ad of spots on a square lattice into a slide with bins of its own, whose tissue is where there are spots.
 
 Read are HEST-1k's Xenium samples (Jaume et al. 2024; ``pool_transcripts_xenium`` in its library), the first Spatial
 Transcriptomics (Visium ST), binned Visium HD, and any other table of spots that fill squares::
@@ -12,7 +12,7 @@ Transcriptomics (Visium ST), binned Visium HD, and any other table of spots that
       obs/in_tissue             0 where a spot is beside the tissue
       obsm/spatial              (spots, 2) x, y of the bin's centre, in pixels of the H&E image
       var/feature_types         rows of proteins and of anything else that is no ``Gene Expression`` are left out
-      uns, and files beside it  how large a bin is: see ``bin_scale``
+      uns, and files beside it  how large a bin is: see ``h5ad_places.scale_of_bins``
 
 So the bins come from array_row and array_col where these agree with the coordinates, and else from the coordinates alone.
 The map lies as the picture does. It starts at (0, 0) um.
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -31,7 +31,6 @@ from scipy import sparse
 
 from ..errors import BundleError
 from ..files import local_path
-from ..pictures.stains import StainImage
 from ..transcripts.grid import MAX_BINS
 from ..transcripts.table import CONTROL
 from .bins import FixedBins
@@ -39,7 +38,7 @@ from .h5ad_file import GENES, WANTED, AnnDataFile, are_counts, read_anndata
 from .h5ad_places import bins_of_spots, scale_of_bins
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class AnnDataSlide(FixedBins):
     """Counts of spots on their own grid of square bins. The tissue is where there are spots, but for those beside it."""
 
@@ -49,10 +48,10 @@ class AnnDataSlide(FixedBins):
     names: tuple[str, ...]
     bins: np.ndarray
     """(spots,) flat number of each spot's bin on a grid of ``shape``."""
-    shape: tuple[int, int]
-    bin_um: float
+    shape: tuple[int, int] = field()  # or the base's None would be its default, as of the next one
+    bin_um: float = field()
     pixel_size_um: float | None = None
-    """Of the H&E image; None where nothing says."""
+    """Of the H&E image, which is in another file; None where nothing says."""
     bin_is_assumed: bool = False
     """Nothing says how large a pixel is, or how far the spots lie apart, so ``bin_um`` is the method's usual one."""
     bin_said_by: str = ""
@@ -61,9 +60,6 @@ class AnnDataSlide(FixedBins):
     """Pixels of the H&E image from one spot to the next; None without coordinates."""
     in_tissue: np.ndarray | None = None
     """(spots,) bool; None: all are."""
-
-    images: tuple[StainImage, ...] = ()
-    """None: the picture is in another file."""
     given_um: float | None = None
     """The bin's side as somebody said it, where the file does not."""
 
@@ -78,16 +74,6 @@ class AnnDataSlide(FixedBins):
         names = [name for name, is_gene in zip(self.names, self._is_gene, strict=True) if is_gene]
         order = sorted(zip(names, sums, strict=True), key=lambda gene: (-gene[1], gene[0]))
         return {name: round(total) for name, total in order}
-
-    @property
-    def missing_spots(self) -> int:
-        """Bins of the lattice's rectangle that no spot fills."""
-        return math.prod(self.shape) - len(self.bins)
-
-    @property
-    def size_mm(self) -> tuple[float, float]:
-        """(height, width)."""
-        return (self.extent_um[2] / 1000, self.extent_um[3] / 1000)
 
     def summary(self) -> str:
         """One line: ``3 genes on 12 x 9 bins of 100 um (by its spots of 55 um), 83 of 108 bins filled``."""
@@ -137,9 +123,9 @@ def open_anndata(path: str | Path, bin_um: float | None = None) -> AnnDataSlide:
         raise BundleError(f"The bin size is {bin_um} um; choose one above 0, such as 100.")
     if not path.is_file():
         raise BundleError(f"There is no file {path}. Choose {WANTED}.")
-    read = read_anndata(path)
-    counts, names = _checked(path, read)
-    places, pitch_px = bins_of_spots(path, read.array, read.xy)
+    file = read_anndata(path)
+    counts, names = _checked_counts(path, file)
+    places, pitch_px = bins_of_spots(path, file.array, file.xy)
     shape = (int(places[:, 0].max()) + 1, int(places[:, 1].max()) + 1)
     if math.prod(shape) > MAX_BINS:
         raise BundleError(
@@ -152,29 +138,44 @@ def open_anndata(path: str | Path, bin_um: float | None = None) -> AnnDataSlide:
             f"{len(bins) - len(np.unique(bins))} spots of {path} lie in a bin that another spot is in; one spot for each bin "
             "is needed. Give every sample a file of its own."
         )
-    scale = scale_of_bins(path, read.said, read.some_spots, pitch_px, None if bin_um is None else float(bin_um))
+    scale = scale_of_bins(
+        path,
+        uns=file.uns,
+        names=file.some_spots,
+        pitch_px=pitch_px,
+        given_um=None if bin_um is None else float(bin_um),
+    )
     return AnnDataSlide(
-        path, counts, names, bins, shape, scale.bin_um, scale.pixel_size_um, scale.is_assumed, scale.said_by, pitch_px,
-        read.in_tissue,
-    )  # fmt: skip
+        path=path,
+        counts=counts,
+        names=names,
+        bins=bins,
+        shape=shape,
+        bin_um=scale.bin_um,
+        pixel_size_um=scale.pixel_size_um,
+        bin_is_assumed=scale.is_assumed,
+        bin_said_by=scale.said_by,
+        pitch_px=pitch_px,
+        in_tissue=file.in_tissue,
+    )
 
 
-def _checked(path: Path, read: AnnDataFile) -> tuple[sparse.csc_matrix, tuple[str, ...]]:
+def _checked_counts(path: Path, file: AnnDataFile) -> tuple[sparse.csc_matrix, tuple[str, ...]]:
     """The genes' counts as float32, and their names."""
-    counts = read.counts
+    counts = file.counts
     if counts is None or 0 in counts.shape or counts.dtype.kind not in "iufb":
-        found = (
+        held = (
             "nothing" if counts is None else f"{counts.dtype} for {counts.shape[0]} spots and {counts.shape[1]} genes"
         )
         raise BundleError(
-            f"The {read.counts_from} of {path} holds {found}; counts of genes in spots are needed. Download it again."
+            f"The {file.counts_from} of {path} holds {held}; counts of genes in spots are needed. Download it again."
         )
-    names = read.names
-    if not read.is_gene.all():
-        if not read.is_gene.any():
+    names = file.names
+    if not file.is_gene.all():
+        if not file.is_gene.any():
             raise BundleError(f"{path} holds no row of {GENES!r} (var feature_types). Choose a file with genes.")
-        counts = counts[:, np.flatnonzero(read.is_gene)]
-        names = tuple(name for name, is_gene in zip(names, read.is_gene, strict=True) if is_gene)
+        counts = counts[:, np.flatnonzero(file.is_gene)]
+        names = tuple(name for name, is_gene in zip(names, file.is_gene, strict=True) if is_gene)
     twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise BundleError(
@@ -183,7 +184,7 @@ def _checked(path: Path, read: AnnDataFile) -> tuple[sparse.csc_matrix, tuple[st
     values = counts.data
     if not are_counts(values):
         raise BundleError(
-            f"The {read.counts_from} of {path} holds values that are no counts: below 0, not whole or not numbers. Give the "
+            f"The {file.counts_from} of {path} holds values that are no counts: below 0, not whole or not numbers. Give the "
             "file as it was before any normalisation, or with the counts in a layer of that name."
         )
     counts.data = values.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Read of an .h5ad what places spots and counts genes in them, into memory; whether it will do is ``anndata_slide``'s to say."""
+"""Read from an .h5ad what places spots and counts genes in them, into memory; whether it will do is :mod:`.h5ad`'s to say."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COUNTS_LAYER = "counts"
 WANTED = "an .h5ad of spots on a square lattice"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class AnnDataFile:
     """What the file holds, unchecked."""
 
@@ -42,7 +42,8 @@ class AnnDataFile:
     xy: np.ndarray | None
     """(spots, 2) x and y."""
     in_tissue: np.ndarray | None
-    said: dict[str, Any]
+    uns: dict[str, Any]
+    """Whatever else is said of the table."""
 
 
 def read_anndata(path: Path) -> AnnDataFile:
@@ -62,15 +63,17 @@ def read_anndata(path: Path) -> AnnDataFile:
                 if array is None:
                     array = _places_in_names(table.obs_names)
                 kinds = table.var.get("feature_types")
-                read = AnnDataFile(
-                    *_counts(table),
-                    tuple(map(str, table.var_names)),
-                    np.ones(table.n_vars, bool) if kinds is None else (kinds.astype(str) == GENES).to_numpy(),
-                    tuple(map(str, table.obs_names[:100])),
-                    array,
-                    xy,
-                    _in_tissue(table.obs),
-                    dict(table.uns),
+                counts, counts_from = _counts(table)
+                held = AnnDataFile(
+                    counts=counts,
+                    counts_from=counts_from,
+                    names=tuple(map(str, table.var_names)),
+                    is_gene=np.ones(table.n_vars, bool) if kinds is None else (kinds.astype(str) == GENES).to_numpy(),
+                    some_spots=tuple(map(str, table.obs_names[:100])),
+                    array=array,
+                    xy=xy,
+                    in_tissue=_in_tissue(table.obs),
+                    uns=dict(table.uns),
                 )
             finally:
                 table.file.close()
@@ -81,13 +84,13 @@ def read_anndata(path: Path) -> AnnDataFile:
         raise BundleError(
             f"{path} can't be read as a table of anndata ({reason}). Choose {WANTED}, and download it again if it is one."
         ) from None
-    xy = read.xy
+    xy = held.xy
     if xy is not None and (xy.dtype.kind not in "iuf" or xy.ndim != 2 or xy.shape[1] < 2 or not np.isfinite(xy).all()):
         raise BundleError(
             f"The coordinates in {path} (obsm spatial) are not all numbers; x and y in pixels are needed for every spot. "
             "Download the file again."
         )
-    return read if xy is None else replace(read, xy=xy.astype(np.float64))
+    return held if xy is None else replace(held, xy=xy.astype(np.float64))
 
 
 def check_stored(path: Path) -> None:
@@ -148,14 +151,13 @@ def _columns(obs: Any, *names: str) -> np.ndarray | None:
 
 def _places_in_names(names: Any) -> np.ndarray | None:
     """(spots, 2) row and column of names such as ``10x13``, column first, rounded; None where not all are such names."""
-    found = [ST_NAME.fullmatch(str(name)) for name in names[:1]]
-    if not found or found[0] is None:
+    if not len(names) or ST_NAME.fullmatch(str(names[0])) is None:
         return None
-    found = [ST_NAME.fullmatch(str(name)) for name in names]
-    if not all(found):
+    matches = [ST_NAME.fullmatch(str(name)) for name in names]
+    if not all(matches):
         return None
     # ``10.05x12.98`` is where the spot was printed: beside its place by less than half a spot.
-    return np.rint([[float(match[2]), float(match[1])] for match in found])
+    return np.rint([[float(match[2]), float(match[1])] for match in matches])
 
 
 def _in_tissue(obs: Any) -> np.ndarray | None:

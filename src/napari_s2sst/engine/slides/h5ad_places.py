@@ -1,4 +1,8 @@
-"""Spots -> the square bins that they fill: from the rows and columns that a file says, or from coordinates alone."""
+"""Spots of an .h5ad -> the square bin that each fills, and how large these bins are in um.
+
+The places come from the rows and columns that the file says, or from coordinates alone; the size from the file, from what lies
+beside it, or, where nobody says, from its method.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,18 @@ MAX_PLACE = 1e9
 MANY = 0.25
 """Share of spots with five or six close neighbours: none on a square grid, 0.4 % of cells at random, most in a honeycomb
 of which the tissue leaves more than strips."""
+
+HEST_BIN_UM = 100.0
+"""Side of HEST's bins of Xenium slides (``spot_size_um`` in its library, issues 39 and 79 of its repository)."""
+ST_PITCH_UM = 200.0
+"""Centre to centre on the arrays of the first Spatial Transcriptomics, with spots of 100 um (Stahl et al. 2016)."""
+SPOTS_UM = ((55.0, HEST_BIN_UM), (100.0, ST_PITCH_UM))
+"""(diameter, distance) of spots: what HEST notes of pseudo-spots (``register_downscale_img``), and Spatial Transcriptomics."""
+ST_NAME = re.compile(r"(\d{1,2}(?:\.\d+)?)x(\d{1,2}(?:\.\d+)?)(?:[_-]\d+)?")
+"""``10x13``: column 10, row 13 of a Spatial Transcriptomics array. HEST's names, ``010x013``, have three digits."""
+_SQUARE = re.compile(r"(?<![a-z])s(?:quare)?_(\d{3})um", re.IGNORECASE)
+"""Visium HD: ``s_008um_00301_00321-1`` of a bin, ``square_008um`` of a folder."""
+_PIXEL_KEYS = ("pixel_size_um_estimated", "pixel_size_um", "pixel_size")
 
 
 def bins_of_spots(path: Path, array: np.ndarray | None, xy: np.ndarray | None) -> tuple[np.ndarray, float | None]:
@@ -114,16 +130,16 @@ def _upright(places: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 def _bins_from_coordinates(path: Path, xy: np.ndarray) -> tuple[np.ndarray, float]:
-    """The same from sorted unique coordinates; bins may be missing anywhere."""
+    """What :func:`bins_of_spots` returns, from sorted unique coordinates; bins may be missing anywhere."""
     if len(xy) == 1:
         raise BundleError(f"{path} has a single spot, and a map needs more. Choose another file.")
     near = np.median(cKDTree(xy).query(xy, k=2)[0][:, 1])
     if near > 0 and math.isfinite(near):
-        found = [_numbered(xy[:, axis], near) for axis in (1, 0)]
-        off = max(each[2] for each in found)
-        pitches = [pitch for _, pitch, _ in found if pitch is not None]
+        along_axes = [_numbered(xy[:, axis], near) for axis in (1, 0)]
+        off = max(farthest for _, _, farthest in along_axes)
+        pitches = [pitch for _, pitch, _ in along_axes if pitch is not None]
         if off <= MAX_OFF * near and pitches and max(pitches) < 1.1 * min(pitches):
-            return np.column_stack([numbers for numbers, _, _ in found]), float(np.mean(pitches))
+            return np.column_stack([numbers for numbers, _, _ in along_axes]), float(np.mean(pitches))
     raise BundleError(
         f"The spots of {path} do not lie on a grid of square bins: their coordinates (obsm spatial) are up to half a bin off, "
         "or two spots share a place. Choose a file of spots or bins on squares, not a table of cells."
@@ -142,21 +158,6 @@ def _numbered(values: np.ndarray, pitch: float) -> tuple[np.ndarray, float | Non
     return numbers[group][np.searchsorted(unique, values)], float(step) if len(centres) > 1 else None, off
 
 
-# ---- Say how large a bin of an .h5ad is, in um, and who says so: the file, what lies beside it, or nobody.
-
-HEST_BIN_UM = 100.0
-"""Side of HEST's bins of Xenium slides (``spot_size_um`` in its library, issues 39 and 79 of its repository)."""
-ST_PITCH_UM = 200.0
-"""Centre to centre on the arrays of the first Spatial Transcriptomics, with spots of 100 um (Stahl et al. 2016)."""
-SPOTS_UM = ((55.0, HEST_BIN_UM), (100.0, ST_PITCH_UM))
-"""(diameter, distance) of spots: what HEST notes of pseudo-spots (``register_downscale_img``), and Spatial Transcriptomics."""
-ST_NAME = re.compile(r"(\d{1,2}(?:\.\d+)?)x(\d{1,2}(?:\.\d+)?)(?:[_-]\d+)?")
-"""``10x13``: column 10, row 13 of a Spatial Transcriptomics array. HEST's names, ``010x013``, have three digits."""
-_SQUARE = re.compile(r"(?<![a-z])s(?:quare)?_(\d{3})um", re.IGNORECASE)
-"""Visium HD: ``s_008um_00301_00321-1`` of a bin, ``square_008um`` of a folder."""
-_PIXEL_KEYS = ("pixel_size_um_estimated", "pixel_size_um", "pixel_size")
-
-
 @dataclass(frozen=True)
 class BinScale:
     """How large a bin is."""
@@ -171,18 +172,19 @@ class BinScale:
 
 def scale_of_bins(
     path: Path,
-    said: Mapping[str, Any],
+    *,
+    uns: Mapping[str, Any],
     names: Sequence[str],
     pitch_px: float | None,
     given_um: float | None = None,
 ) -> BinScale:
-    """How large a bin is. ``said`` is uns, ``names`` some of the spots' names, ``pitch_px`` pixels between two spots."""
-    factors = list(_scalefactors(said))
-    pixel_um, by = _pixel_size(path, said, factors, pitch_px)
+    """How large a bin is. ``names`` are some of the spots' names, ``pitch_px`` pixels between two spots."""
+    factors = list(_scalefactors(uns))
+    pixel_um, by = _pixel_size(path, uns, factors, pitch_px)
     if given_um is not None:
         return BinScale(given_um, pixel_um, "as given")
-    for each in factors:
-        if (size := _above_0(each.get("bin_size_um"))) is not None:
+    for of_library in factors:
+        if (size := _above_0(of_library.get("bin_size_um"))) is not None:
             return BinScale(
                 size, pixel_um or (size / pitch_px if pitch_px else None), "by bin_size_um of its scalefactors"
             )
@@ -195,8 +197,8 @@ def scale_of_bins(
     return BinScale(HEST_BIN_UM, pixel_um, "assumed, as of HEST's Xenium samples", True)
 
 
-def _scalefactors(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    libraries = said.get("spatial")
+def _scalefactors(uns: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    libraries = uns.get("spatial")
     for library in libraries.values() if isinstance(libraries, Mapping) else ():
         factors = library.get("scalefactors") if isinstance(library, Mapping) else None
         if isinstance(factors, Mapping):
@@ -204,29 +206,30 @@ def _scalefactors(said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _pixel_size(
-    path: Path, said: Mapping[str, Any], factors: Sequence[Mapping[str, Any]], pitch_px: float | None
+    path: Path, uns: Mapping[str, Any], factors: Sequence[Mapping[str, Any]], pitch_px: float | None
 ) -> tuple[float | None, str]:
-    for each in factors:
-        if (size := _above_0(each.get("microns_per_pixel"))) is not None:
+    for of_library in factors:
+        if (size := _above_0(of_library.get("microns_per_pixel"))) is not None:
             return size, "by microns_per_pixel of its scalefactors"
-    for source, by in ((_beside(path), "by the metadata beside the file"), (said, "by the pixel size in its uns")):
+    for source, by in ((_metadata(path), "by the metadata beside the file"), (uns, "by the pixel size in its uns")):
         for key in _PIXEL_KEYS:
             if (size := _above_0(source.get(key))) is not None:
                 return size, by
-    for each in factors:
-        diameter_px = _above_0(each.get("spot_diameter_fullres"))
+    for of_library in factors:
+        diameter_px = _above_0(of_library.get("spot_diameter_fullres"))
         for spot_um, pitch_um in SPOTS_UM:
             if diameter_px and pitch_px and abs(pitch_px / diameter_px * spot_um / pitch_um - 1) < 0.045:
                 return spot_um / diameter_px, f"by its spots of {spot_um:g} um"
     return None, ""
 
 
-def _beside(path: Path) -> Mapping[str, Any]:
+def _metadata(path: Path) -> Mapping[str, Any]:
+    """What HEST's metadata beside the file says; empty where there is none."""
     try:
-        found = json.loads((path.parent.parent / "metadata" / f"{path.stem}.json").read_text(encoding="utf-8"))
+        content = json.loads((path.parent.parent / "metadata" / f"{path.stem}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _named_size(path: Path, names: Sequence[str]) -> float | None:

@@ -1,6 +1,6 @@
 """Find a slide's H&E picture and where it lies: lazily read RGB levels and an affine from its pixels to um.
 
-What 10x offers beside a bundle, and what is looked for in the bundle's folder and then in the one above::
+What 10x offers beside a slide, and what is looked for in the slide's folder and then in the one above::
 
     Xenium_V1_hColon_he_image.ome.tif            RGB pyramid, scanned after the run
     Xenium_V1_hColon_he_imagealignment.csv       3 x 3, comma separated, no header: (x, y, 1) in pixels of the picture to
@@ -27,13 +27,13 @@ import tifffile
 
 from ..errors import BundleError
 from ..pictures.pyramid import CHUNK_PX, HUGE_PX, Pixels
-from ..pictures.stains import _open
+from ..pictures.stains import open_tiff
 from .xenium import is_xenium
 
 if TYPE_CHECKING:
     import dask.array as da
 
-    from .xenium import Bundle
+    from .slide import Slide
 
 _HE = re.compile(r"(?:^|(?<=[_\-. ]))h_?&?e(?=[_\-. ]|$)", re.IGNORECASE)
 """The word in a file's name."""
@@ -82,11 +82,11 @@ def find_histology(folder: Path) -> HistologyFiles | None:
     if picture is None:
         return None
     places = dict.fromkeys((picture.parent, folder))
-    found = [place / name for place in places for name in _names(place) if _is_alignment(name, picture.name)]
-    return HistologyFiles(picture, min(found, key=lambda path: path.suffix.lower() != ".csv", default=None))
+    alignments = [place / name for place in places for name in _names(place) if _is_alignment(name, picture.name)]
+    return HistologyFiles(picture, min(alignments, key=lambda path: path.suffix.lower() != ".csv", default=None))
 
 
-def open_histology(files: HistologyFiles, bundle: Bundle) -> Histology:
+def open_histology(files: HistologyFiles, slide: Slide) -> Histology:
     """Open the picture and place it on the slide.
 
     Raises :class:`BundleError` when a file can't be read, is no RGB picture or no alignment, or puts the picture off the
@@ -98,16 +98,16 @@ def open_histology(files: HistologyFiles, bundle: Bundle) -> Histology:
             f"Nothing says where {files.picture} lies on the slide. Align it in Xenium Explorer and save the file "
             "..._imagealignment.csv beside it."
         )
-    pixel_um = bundle.pixel_size_um
+    pixel_um = slide.pixel_size_um
     if pixel_um is None:
         raise BundleError(
-            f"{bundle.path} tells no pixel size, so {files.picture.name} can't be placed. Add experiment.xenium to it."
+            f"{slide.path} tells no pixel size, so {files.picture.name} can't be placed. Add experiment.xenium to it."
         )
     levels = _levels(files.picture)
     read = _from_json if files.alignment.suffix.lower() == ".json" else _from_csv
     to_pixels = read(files.alignment)
     affine = np.diag([pixel_um, pixel_um, 1.0]) @ to_pixels @ _shift(0.5, 0.5)
-    affine, note = _on_slide(affine, levels[0].shape[:2], _slide_box_um(bundle), files)
+    affine, note = _on_slide(affine, levels[0].shape[:2], _slide_box_um(slide), files)
     return Histology(files.picture, levels, affine, note)
 
 
@@ -128,8 +128,8 @@ def _is_other_slide(path: Path, folder: Path) -> bool:
 
 def _prefix(name: str) -> str:
     """What stands before the word H&E, such as the sample's name."""
-    found = _HE.search(name)
-    return name[: found.start()].rstrip("_-. ").casefold() if found else ""
+    word = _HE.search(name)
+    return name[: word.start()].rstrip("_-. ").casefold() if word else ""
 
 
 def _is_alignment(name: str, picture: str) -> bool:
@@ -145,7 +145,7 @@ def _broken(path: Path, what: str, error: Exception | str) -> BundleError:
     return BundleError(f"{path} can't be read as {what} ({error}). Download it again, or take it out of the folder.")
 
 
-# ---- the picture
+# The picture.
 
 
 def _levels(path: Path) -> list[da.Array]:
@@ -154,7 +154,7 @@ def _levels(path: Path) -> list[da.Array]:
 
     what = "an RGB picture"
     try:
-        series = _open(path).series[0]
+        series = open_tiff(path).series[0]
         axes = series.axes
         levels = [_rgb(path, _lazy(path, series, number), axes) for number in range(len(series.levels))]
     except (OSError, ValueError, IndexError, struct.error, tifffile.TiffFileError) as error:
@@ -188,7 +188,7 @@ def _rgb(path: Path, level: da.Array, axes: str) -> da.Array:
     return level.rechunk({2: 3}) if bits == 8 else (level >> (bits - 8)).astype(np.uint8).rechunk({2: 3})
 
 
-# ---- the alignment: (3, 3) from (row, column, 1) of the picture to (row, column, 1) of the morphology image
+# The alignment: (3, 3) from (row, column, 1) of the picture to (row, column, 1) of the morphology image.
 
 
 def _from_csv(path: Path) -> np.ndarray:
@@ -221,8 +221,8 @@ def _step(step: dict[str, Any]) -> np.ndarray:
         return np.eye(3)
     if kind == "sequence":
         matrix = np.eye(3)
-        for each in step["transformations"]:
-            matrix = _step(each) @ matrix
+        for inner in step["transformations"]:
+            matrix = _step(inner) @ matrix
         return matrix
     source, target = ([axis["name"] for axis in step[side]["axes"]] for side in ("input", "output"))
     columns = [source.index("y"), source.index("x")]
@@ -242,20 +242,20 @@ def _checked(path: Path, matrix: np.ndarray) -> np.ndarray:
     return matrix
 
 
-# ---- the place
+# The place.
 
 
 def _shift(rows: float, columns: float) -> np.ndarray:
     return np.array([[1, 0, rows], [0, 1, columns], [0, 0, 1]], float)
 
 
-def _slide_box_um(bundle: Bundle) -> np.ndarray:
+def _slide_box_um(slide: Slide) -> np.ndarray:
     """(2, 2): the smallest and the largest (y, x) of the morphology image, or of the transcripts without one."""
-    if bundle.images:
-        rows, columns = bundle.images[0].levels[0].shape
-        size = bundle.images[0].pixel_size_um or bundle.pixel_size_um
-        return np.array([[0, 0], [rows * size, columns * size]])
-    return np.array(bundle.extent_um).reshape(2, 2)
+    if slide.images:
+        rows, columns = slide.images[0].levels[0].shape
+        pixel_um = slide.images[0].pixel_size_um or slide.pixel_size_um
+        return np.array([[0, 0], [rows * pixel_um, columns * pixel_um]])
+    return np.array(slide.extent_um).reshape(2, 2)
 
 
 def _on_slide(

@@ -28,9 +28,9 @@ OURS = {
 _PLACES = ("x_location", "y_location")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class PointsTable(TranscriptTable):
-    """The rows of ``points.parquet``, a file or a folder of parts, streamed as :class:`~.transcripts.TranscriptTable` does.
+    """The rows of ``points.parquet``, a file or a folder of parts, streamed as :class:`TranscriptTable` does.
 
     ``path`` is that file or folder.
     """
@@ -44,12 +44,12 @@ class PointsTable(TranscriptTable):
     def parts(self) -> tuple[Path, ...]:
         if not self.path.is_dir():
             return (self.path,)
-        found = [each for each in self.path.iterdir() if each.suffix == ".parquet"]
-        return tuple(sorted(found, key=lambda each: [int(n) for n in re.findall(r"\d+", each.name)] or [0]))
+        parts = [path for path in self.path.iterdir() if path.suffix == ".parquet"]
+        return tuple(sorted(parts, key=lambda part: [int(n) for n in re.findall(r"\d+", part.name)] or [0]))
 
     @property
     def rows(self) -> int:
-        return sum(each.num_rows for each in self._metadata_of_parts)
+        return sum(metadata.num_rows for metadata in self._metadata_of_parts)
 
     def check(self) -> None:
         """Raises :class:`BundleError` when the table can't be read, or its columns are of types that can't be."""
@@ -109,7 +109,7 @@ class PointsTable(TranscriptTable):
                         ends[column.path_in_schema] += [float(stored.min), float(stored.max)]
         if not ends["x"] or not ends["y"]:
             return None
-        corners = np.array([[each(ends["x"]), each(ends["y"]), 1.0] for each in (min, max)]) @ self.to_um.T
+        corners = np.array([[end(ends["x"]), end(ends["y"]), 1.0] for end in (min, max)]) @ self.to_um.T
         (x0, y0), (x1, y1) = corners[:, :2].min(axis=0).tolist(), corners[:, :2].max(axis=0).tolist()
         return (y0, x0, y1, x1) if all(map(math.isfinite, (y0, x0, y1, x1))) else None
 
@@ -120,7 +120,7 @@ class PointsTable(TranscriptTable):
             yield from self._of_part(part, wanted)
 
     def pieces(self, columns: Iterable[str | None]) -> Iterator[Iterable[pa.RecordBatch]]:
-        """The same in pieces that threads may read at the same time: a part each."""
+        """What :meth:`batches` gives, in pieces that threads may read at the same time: a part each."""
         wanted = list(columns)
         return (self._of_part(part, wanted) for part in self.parts)
 

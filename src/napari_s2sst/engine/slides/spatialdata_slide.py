@@ -1,4 +1,4 @@
-"""Turn a SpatialData store into what a Xenium bundle offers: genes, gene maps, stains, an extent, in um.
+"""Turn a SpatialData store into a slide: its points as transcripts, one of its images as stains, all in um.
 
 Which points and which image: those whose folder was given; else the only points with genes, and the image that is named as a
 morphology image is, or the only one. Who says what a um is, in the order in which they are believed::
@@ -19,7 +19,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,9 @@ import numpy as np
 from ..errors import BundleError
 from ..pictures.pyramid import HUGE_PX
 from ..pictures.stains import UM_PER_UNIT, StainImage
+from .slide import TranscriptSlide, fill_in_pixels, is_length
 from .spatialdata_points import PointsTable
 from .spatialdata_store import Element, Store, attributes, broken, choose_points, open_store
-from .xenium import Bundle
-from .xenium import _in_pixels as in_pixels
-from .xenium_files import is_length
 
 IN_UM_BY = ("xenium", "merscope")
 """Readers of spatialdata-io that leave transcripts where the instrument put them, in um."""
@@ -55,51 +52,41 @@ class UnitError(BundleError):
     """Nothing says how many um 1 in x and y of the points is."""
 
 
-@dataclass(frozen=True, eq=False)
-class SpatialDataSlide(Bundle):
-    """An opened store. ``path`` is as it was given: the store, or the folder of an element."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpatialDataSlide(TranscriptSlide):
+    """An opened store. ``path`` is as it was given: the store, or the folder of an element.
 
-    store: Path = Path()
-    points_name: str = ""
-    image_name: str | None = None
-    stains: tuple[StainImage, ...] = ()
+    Cells are not counted: nobody says which of the tables, if any, has a row for each.
+    """
+
+    store: Path = field()  # or the base's None would be its default
+    points_name: str
+    image_name: str | None
+    images: tuple[StainImage, ...] = ()
     um_said_by: str = ""
     """Who says what a um is, such as ``by the coordinate system microns``."""
-    to_systems: Mapping[str, np.ndarray] = field(default_factory=dict)
+    to_systems: Mapping[str, np.ndarray]
     """Coordinate system -> (3, 3) matrix from the slide's (x, y, 1) in um to it."""
+
+    version = "SpatialData"
+    software = "SpatialData"
 
     @property
     def name(self) -> str:
         return self.store.stem
 
     @property
-    def version(self) -> str:
-        return "SpatialData"
-
-    @property
-    def images(self) -> tuple[StainImage, ...]:
-        return self.stains
-
-    @property
     def pixel_size_um(self) -> float | None:
-        return self.stains[0].pixel_size_um if self.stains else None
+        return self.images[0].pixel_size_um if self.images else None
 
-    @cached_property
-    def _checked_extent_um(self) -> tuple[float, float, float, float]:
-        extent = self.transcripts.extent_um
-        if self.stains and in_pixels(extent[2:], self.stains[0]):
-            ends = " and ".join(f"{length * self.pixel_size_um:,.0f}" for length in self.stains[0].shape_px)
+    def _check_extent(self, extent_um: tuple[float, float, float, float]) -> None:
+        if self.images and fill_in_pixels(extent_um[2:], self.images[0]):
+            ends = " and ".join(f"{length * self.pixel_size_um:,.0f}" for length in self.images[0].shape_px)
             raise BundleError(
-                f"By the transformations of {self.store} the transcripts {self.points_name} reach y {extent[2]:,.0f} and x "
-                f"{extent[3]:,.0f} um, and the image {self.image_name} ends at {ends} um: one of them is wrong, or the points "
+                f"By the transformations of {self.store} the transcripts {self.points_name} reach y {extent_um[2]:,.0f} and x "
+                f"{extent_um[3]:,.0f} um, and the image {self.image_name} ends at {ends} um: one of them is wrong, or the points "
                 "are in pixels. Write the store with the transformations of points and image to one coordinate system."
             )
-        return extent
-
-    @property
-    def num_cells(self) -> None:
-        """Nobody says which of the tables, if any, has a row for each cell."""
-        return None
 
 
 def open_spatialdata(
@@ -130,22 +117,16 @@ def open_spatialdata(
     except Exception as error:  # xarray and dask
         raise broken(store.path, error) from None
     back = np.linalg.inv(to_slide)
-    given = Path(path).expanduser().absolute()
     return SpatialDataSlide(
-        given, {}, table, store=store.path, points_name=points.name, image_name=picture and picture[0].name,
-        stains=stains, um_said_by=said_by, to_systems={system: each @ back for system, each in points.to.items()},
-    )  # fmt: skip
-
-
-def lacks_unit(path: str | Path) -> bool:
-    """Whether a store can be opened but for ``unit_um``, which is to be asked for. Never raises."""
-    try:
-        open_spatialdata(path)
-    except UnitError:
-        return True
-    except BundleError:
-        return False
-    return False
+        path=Path(path).expanduser().absolute(),
+        transcripts=table,
+        store=store.path,
+        points_name=points.name,
+        image_name=picture and picture[0].name,
+        images=stains,
+        um_said_by=said_by,
+        to_systems={system: matrix @ back for system, matrix in points.to.items()},
+    )
 
 
 def _to_um(store: Store, points: Element, names: str, unit_um: float | None) -> tuple[np.ndarray, str]:
@@ -156,7 +137,7 @@ def _to_um(store: Store, points: Element, names: str, unit_um: float | None) -> 
         if system in points.to:
             return np.diag([unit, unit, 1.0]) @ points.to[system], f"by the units of the coordinate system {system}"
     named = sorted(system for system in points.to if _UM_NAME.fullmatch(system))
-    if len(named) > 1 and any(not np.allclose(points.to[named[0]], points.to[each]) for each in named):
+    if len(named) > 1 and any(not np.allclose(points.to[named[0]], points.to[other]) for other in named):
         raise BundleError(
             f"The points {points.name} of {store.path} lie in {len(named)} coordinate systems of um: {', '.join(named)}. "
             "Remove all but one of these transformations, or give unit_um."
@@ -176,18 +157,18 @@ def _to_um(store: Store, points: Element, names: str, unit_um: float | None) -> 
 
 def _units(folder: Path) -> dict[str, float]:
     """Coordinate system -> um of its unit, of those that say a length; nearly all say ``unit``."""
-    found: dict[str, float] = {}
+    units_um: dict[str, float] = {}
     try:
-        given = attributes(folder).get("coordinateTransformations")
-        for each in given if isinstance(given, list) else ():
-            axes = each["output"]["axes"]
-            units = {str(axis.get("unit")) for axis in axes if axis["name"] in ("x", "y")}
-            unit = _UNITS.get(units.pop()) if len(units) == 1 else None
-            if unit is not None:
-                found[each["output"]["name"]] = unit
+        transformations = attributes(folder).get("coordinateTransformations")
+        for transformation in transformations if isinstance(transformations, list) else ():
+            output = transformation["output"]
+            units = {str(axis.get("unit")) for axis in output["axes"] if axis["name"] in ("x", "y")}
+            unit_um = _UNITS.get(units.pop()) if len(units) == 1 else None
+            if unit_um is not None:
+                units_um[output["name"]] = unit_um
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return found
-    return found
+        return units_um
+    return units_um
 
 
 def _choose_image(
@@ -197,21 +178,21 @@ def _choose_image(
     if wanted is not None and wanted not in store.images:
         there = ", ".join(store.images) or "none"
         raise BundleError(f"{store.path} has no readable image {wanted!r}; it has {there}. Choose one of these.")
-    found = {}
-    for each in store.images.values() if wanted is None else (store.images[wanted],):
-        place = _upright(points, each, to_um)
+    fitting = {}
+    for image in store.images.values() if wanted is None else (store.images[wanted],):
+        place = _upright(points, image, to_um)
         if place is not None:
-            found[each.name] = (each, *place)
-    if wanted is not None and not found:
+            fitting[image.name] = (image, *place)
+    if wanted is not None and not fitting:
         raise BundleError(
             f"The image {wanted} of {store.path} can't be laid under the points {points.name}: they share no coordinate "
             f"system, or its pixels are not square there. The points lie in {', '.join(points.to) or 'none'}, the image in "
             f"{', '.join(store.images[wanted].to) or 'none'}."
         )
-    ranked = sorted(found, key=lambda name: (_rank(name), _is_coloured(found[name][0].held), name))
+    ranked = sorted(fitting, key=lambda name: (_rank(name), _is_coloured(fitting[name][0].held), name))
     if not ranked:
         return None, to_um
-    image, pixel_um, to_slide = found[ranked[0]]
+    image, pixel_um, to_slide = fitting[ranked[0]]
     return (image, pixel_um), to_slide
 
 

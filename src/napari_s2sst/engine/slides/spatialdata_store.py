@@ -45,7 +45,7 @@ class Element:
     """Coordinate system -> (3, 3) matrix from the element's own (x, y, 1) to it."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Store:
     """An opened store. Nothing large was read."""
 
@@ -91,13 +91,13 @@ def attributes(folder: Path) -> Mapping[str, Any]:
 
 def names_in(store: Path) -> dict[str, list[str]]:
     """Kind -> names of the elements on disk, readable or not."""
-    found = {}
+    names_of_kinds = {}
     for kind in KINDS:
         folder = store / kind
-        inside = sorted(each.name for each in folder.iterdir() if each.is_dir()) if folder.is_dir() else []
-        if inside := [name for name in inside if not name.startswith("__")]:
-            found[kind] = inside
-    return found
+        names = sorted(element.name for element in folder.iterdir() if element.is_dir()) if folder.is_dir() else []
+        if names := [name for name in names if not name.startswith("__")]:
+            names_of_kinds[kind] = names
+    return names_of_kinds
 
 
 def package() -> Any:
@@ -128,13 +128,13 @@ def open_store(path: str | Path) -> Store:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             held = sd.read_zarr(store, selection=("points", "images"), on_bad_files="warn")
-        points = {name: Element(name, each, _matrices(sd, each)) for name, each in held.points.items()}
-        images = {name: Element(name, each, _matrices(sd, each)) for name, each in held.images.items()}
+        points = {name: Element(name, table, _matrices(sd, table)) for name, table in held.points.items()}
+        images = {name: Element(name, array, _matrices(sd, array)) for name, array in held.images.items()}
         said = attributes(store)
     except Exception as error:  # zarr, dask and pyarrow raise nearly every kind on a damaged store
         raise broken(store, error) from None
-    problems = tuple(str(each.message) for each in caught if "corrupted" in str(each.message))
-    return Store(store, said, points, images, problems, wanted)
+    problems = tuple(str(warning.message) for warning in caught if "corrupted" in str(warning.message))
+    return Store(path=store, said=said, points=points, images=images, problems=problems, wanted=wanted)
 
 
 def choose_points(store: Store, element: str | None = None) -> tuple[Element, str]:
@@ -152,14 +152,14 @@ def choose_points(store: Store, element: str | None = None) -> tuple[Element, st
         if names is None:
             raise _without_names(store, [element])
         return store.points[element], names
-    found = [(each, names) for each in store.points.values() if (names := name_column(each)) is not None]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        listed = ", ".join(each.name for each, _ in found)
+    with_genes = [(points, names) for points in store.points.values() if (names := name_column(points)) is not None]
+    if len(with_genes) == 1:
+        return with_genes[0]
+    if with_genes:
+        listed = ", ".join(points.name for points, _ in with_genes)
         raise BundleError(
-            f"{store.path} has {len(found)} points elements with genes: {listed}. Say which by giving its folder, such as "
-            f"{store.path / 'points' / found[0][0].name}."
+            f"{store.path} has {len(with_genes)} points elements with genes: {listed}. Say which by giving its folder, such as "
+            f"{store.path / 'points' / with_genes[0][0].name}."
         )
     if store.points:
         raise _without_names(store, list(store.points))
@@ -198,18 +198,18 @@ def _matrices(sd: Any, held: Any) -> dict[str, np.ndarray]:
     """Those that are matrices on x and y; what mixes z into them, or is no matrix, is left out."""
     is_points = hasattr(held, "columns")
     axes = ("x", "y", "z") if is_points and "z" in held.columns else ("x", "y")
-    found = {}
-    for system, each in sd.transformations.get_transformation(held, get_all=True).items():
+    matrices = {}
+    for system, transformation in sd.transformations.get_transformation(held, get_all=True).items():
         try:
-            matrix = np.asarray(each.to_affine_matrix(axes, axes), np.float64)
+            matrix = np.asarray(transformation.to_affine_matrix(axes, axes), np.float64)
         except (ValueError, NotImplementedError):
             continue
         if len(axes) == 3 and matrix[:2, 2].any():
             continue
         flat = np.delete(np.delete(matrix, 2, 0), 2, 1) if len(axes) == 3 else matrix
         if np.isfinite(flat).all() and abs(np.linalg.det(flat)) > 0:
-            found[system] = flat
-    return found
+            matrices[system] = flat
+    return matrices
 
 
 def _missing(store: Store, kind: str, name: str) -> BundleError:

@@ -16,7 +16,7 @@ most of both sums; and it is the space in which maps are imputed by default.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,7 @@ from ..maps import GeneMap
 from ..transcripts.cache import Kept
 from ..transcripts.grid import Grid
 from ..transcripts.table import MIN_QV
-from .bins import FixedBins
-from .xenium import Bundle
+from .slide import Slide
 
 BLOCK_BYTES = 200_000_000
 """Maps made at a time: with bins of 20 um, 530 genes of 10 x 3.6 mm, 200 of 10 x 10 mm."""
@@ -34,8 +33,6 @@ PART_VALUES = 4_000_000
 """Values scored at a time: 16 MB, a few hundredths of a second, so that the table fills steadily and is soon cancelled."""
 
 _COLUMNS = ("transcripts", "bins_share", "morans_i")
-
-Slide = Bundle | FixedBins
 
 
 @dataclass(frozen=True)
@@ -62,26 +59,6 @@ def morans_i(values: np.ndarray, tissue: np.ndarray) -> float:
     return float(_morans_i(maps, tissue)[0])
 
 
-def gene_structure(
-    slide: Slide,
-    genes: Iterable[str],
-    bin_um: float = 20.0,
-    min_qv: float = MIN_QV,
-    on_part: Callable[[dict[str, GeneStructure]], None] | None = None,
-) -> dict[str, GeneStructure]:
-    """Score the genes of a slide, in the order asked for; ``on_part`` is told every part as soon as it is known.
-
-    A count cube and a HEST slide have bins and quality of their own, whatever is asked for. Raises :class:`BundleError` on an
-    unknown gene or absurd bin size.
-    """
-    found: dict[str, GeneStructure] = {}
-    for part in structure_parts(slide, genes, bin_um, min_qv):
-        found |= part
-        if on_part is not None:
-            on_part(part)
-    return found
-
-
 def structure_parts(
     slide: Slide,
     genes: Iterable[str],
@@ -91,34 +68,35 @@ def structure_parts(
     block_bytes: int = BLOCK_BYTES,
     part_values: int = PART_VALUES,
 ) -> Iterator[dict[str, GeneStructure]]:
-    """The same part by part; to cancel it, ask for no further part.
+    """Score the genes of a slide, in the order asked for, part by part; to cancel it, ask for no further part.
 
     One pass over the transcripts; no more than ``block_bytes`` of maps are made at a time. Scores of a large slide's genes are
-    kept, and told at once when they are asked for again.
+    kept, and told at once when they are asked for again. A slide with bins of its own has these and its own quality, whatever
+    is asked for. Raises :class:`BundleError` on an unknown gene or absurd bin size.
     """
     names = list(dict.fromkeys(genes))
-    fixed = isinstance(slide, FixedBins)
-    key = None if fixed else slide.transcripts.cache_key("structure", bin_um=float(bin_um), min_qv=float(min_qv))
-    kept = _kept(slide.transcripts.cache.get(key), names) if key else None
+    table = slide.transcripts
+    key = None if table is None else table.cache_key("structure", bin_um=float(bin_um), min_qv=float(min_qv))
+    kept = _kept(table.cache.get(key), names) if key else None
     if kept is not None:
         yield kept
         return
-    bins = math.prod(slide.shape) if fixed else Grid.over(slide.extent_um, bin_um).size
+    bins = Grid.over(slide.extent_um, bin_um).size if slide.shape is None else math.prod(slide.shape)
     of_block = max(1, block_bytes // (4 * bins))
     of_part = max(1, part_values // bins)
-    panel = None if fixed else slide.gene_maps(names, bin_um, min_qv)
-    found: dict[str, GeneStructure] = {}
+    panel = None if table is None else slide.gene_maps(names, bin_um, min_qv)
+    scores: dict[str, GeneStructure] = {}
     for first in range(0, len(names), of_block):
         block = slice(first, first + of_block)
         maps = slide.gene_maps(names[block], bin_um, min_qv) if panel is None else panel[block]
         for start in range(0, len(maps), of_part):
             part = _structure_of(maps[start : start + of_part])
-            found |= part
+            scores |= part
             yield part
         del maps  # or the next block is made beside this one
-    if key and slide.genes.keys() <= found.keys():
-        columns = {name: [getattr(each, name) for each in found.values()] for name in _COLUMNS}
-        slide.transcripts.cache.keep(key, {"gene": list(found), **columns}, {})
+    if key and slide.genes.keys() <= scores.keys():
+        columns = {name: [getattr(score, name) for score in scores.values()] for name in _COLUMNS}
+        table.cache.keep(key, {"gene": list(scores), **columns}, {})
 
 
 def _kept(kept: Kept | None, names: list[str]) -> dict[str, GeneStructure] | None:
@@ -127,23 +105,23 @@ def _kept(kept: Kept | None, names: list[str]) -> dict[str, GeneStructure] | Non
     if not columns or set(columns) != {"gene", *_COLUMNS}:
         return None
     rows = zip(columns["gene"], *(columns[name].tolist() for name in _COLUMNS), strict=True)
-    found = {gene: GeneStructure(*row) for gene, *row in rows}
-    return {name: found[name] for name in names} if found.keys() >= set(names) else None
+    scores = {gene: GeneStructure(*row) for gene, *row in rows}
+    return {name: scores[name] for name in names} if scores.keys() >= set(names) else None
 
 
 def _structure_of(maps: list[GeneMap]) -> dict[str, GeneStructure]:
-    """Of some maps that share their tissue."""
-    transcripts = [round(float(each.values.sum(dtype=np.float64))) for each in maps]
+    """Scores of some maps that share their tissue."""
+    transcripts = [round(float(gene_map.values.sum(dtype=np.float64))) for gene_map in maps]
     window = _bounding_window(maps[0].tissue)
     tissue = maps[0].tissue[window]
-    values = np.stack([each.values[window] for each in maps])  # (genes, rows, columns)  # fmt: skip
+    values = np.stack([gene_map.values[window] for gene_map in maps])  # (genes, rows, columns)
     np.copyto(values, 0, where=~tissue)
     bins = np.count_nonzero(values, axis=(1, 2))
     np.log1p(values, out=values)
     inside = np.count_nonzero(tissue)
     shares = bins / inside if inside else np.full(len(maps), np.nan)
     scored = zip(maps, transcripts, shares.tolist(), _morans_i(values, tissue).tolist(), strict=True)
-    return {each.gene: GeneStructure(count, share, moran) for each, count, share, moran in scored}
+    return {gene_map.gene: GeneStructure(count, share, moran) for gene_map, count, share, moran in scored}
 
 
 def _morans_i(values: np.ndarray, tissue: np.ndarray) -> np.ndarray:
@@ -179,4 +157,4 @@ def _bounding_window(tissue: np.ndarray) -> tuple[slice, slice]:
     ends = [np.flatnonzero(tissue.any(axis=axis)) for axis in (1, 0)]
     if not len(ends[0]):
         return np.s_[:, :]
-    return tuple(slice(each[0], each[-1] + 1) for each in ends)
+    return tuple(slice(inside[0], inside[-1] + 1) for inside in ends)

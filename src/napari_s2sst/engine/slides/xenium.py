@@ -11,76 +11,80 @@ What is read of it; all else is left alone, and which of it exists decides, not 
       morphology_focus.ome.tif             Xenium 1
       morphology_mip.ome.tif               Xenium 1; second choice
       morphology.ome.tif                   the focal stack; last choice
-      cells.parquet                        for the number of cells, where the manifest has none
+      cells.parquet                        for the number of cells, where the manifest has none; and for how far they reach,
+                                           by which transcripts in pixels are noticed where no image tells
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import BundleError
 from ..files import PACKED, local_path
-from ..maps import GeneMap
 from ..pictures.stains import StainImage, find_morphology, open_stains, read_pixel_size_um
 from ..transcripts.cache import cache_for
-from ..transcripts.grid import Grid, tissue_mask
-from ..transcripts.panel import MapsOnDemand
-from ..transcripts.table import FILE_NAMES, MIN_QV, TranscriptTable, no_such_gene
-from .xenium_files import MANIFEST, PIXEL_UM, cells_reach_um, is_length, lie_in_pixels, read_json, read_panel
+from ..transcripts.table import FILE_NAMES, TranscriptTable
+from .slide import TranscriptSlide, fill_in_pixels, is_length
 
-DENSE_BYTES = 256_000_000
-"""Maps larger than this together are made one by one, when they are asked for."""
-KEPT_GRIDS = 4
-"""Totals and tissue of so many (bin size, quality) pairs are remembered."""
+MANIFEST = "experiment.xenium"
+PIXEL_UM = 0.2125
+"""Of every Xenium so far (10x, "Understanding Xenium Outputs")."""
+ALIKE = 0.1
+"""Cells end where transcripts do, but for a cell or two."""
+MIN_CELLS = 20
+"""Fewer may lie anywhere."""
+_CENTRES = ("y_centroid", "x_centroid")
 _BESIDE_TRANSCRIPTS = ("cells.parquet", "cells.csv.gz", "cell_feature_matrix.h5", "morphology_focus")
 
 
-@dataclass(frozen=True, eq=False)
-class Bundle:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Bundle(TranscriptSlide):
     """An opened Xenium folder. Nothing large is in memory; maps and pixels are read when asked for."""
 
-    path: Path
-    manifest: dict[str, Any]
+    manifest: dict[str, Any] = field(default_factory=dict)
     """experiment.xenium as it stands; empty without one."""
-    transcripts: TranscriptTable
-    given_um: float | None = None
-    """What the user says; it serves where neither the manifest nor the image tells."""
-    _grids: dict[tuple[float, float], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
-        return self._said("region_name") or self.path.name
+        return self._stated("region_name") or self.path.name
 
     @property
     def version(self) -> str:
         """The instrument's software, such as ``xenium-3.0.0.15``. For show only: files differ within a version."""
-        return self._said("analysis_sw_version") or "unknown"
+        return self._stated("analysis_sw_version") or "unknown"
+
+    @property
+    def software(self) -> str:
+        """``Xenium 3.0.0.15`` of the instrument's ``xenium-3.0.0.15``."""
+        version = self._stated("analysis_sw_version") or ""
+        name, dash, number = version.partition("-")
+        return f"Xenium {number}" if dash and name.casefold() == "xenium" else version
 
     @property
     def tissue_type(self) -> str | None:
-        return self._said("panel_tissue_type")
+        return self._stated("panel_tissue_type")
 
     @property
     def organism(self) -> str | None:
-        return self._said("panel_organism")
+        return self._stated("panel_organism")
 
     @property
     def panel_name(self) -> str | None:
-        return self._said("panel_name")
+        return self._stated("panel_name")
 
     @cached_property
     def num_cells(self) -> int | None:
-        said = self.manifest.get("num_cells")
-        if isinstance(said, int) and not isinstance(said, bool):
-            return said
+        stated = self.manifest.get("num_cells")
+        if isinstance(stated, int) and not isinstance(stated, bool):
+            return stated
         try:
             return pq.read_metadata(self.path / "cells.parquet").num_rows
         except (OSError, pa.ArrowException):
@@ -92,118 +96,44 @@ class Bundle:
 
         None where nobody says; it is never assumed.
         """
-        said = self.manifest.get("pixel_size")
-        if is_length(said):
-            return float(said)
+        stated = self.manifest.get("pixel_size")
+        if is_length(stated):
+            return float(stated)
         try:
-            stated = read_pixel_size_um(find_morphology(self.path))
+            of_image = read_pixel_size_um(find_morphology(self.path))
         except BundleError:  # an incomplete image; `images` says what is wrong with it
-            stated = None
-        return stated or self.given_um
+            of_image = None
+        return of_image or self.given_um
 
     @cached_property
     def images(self) -> tuple[StainImage, ...]:
         """One for each stain; empty without a morphology image. Raises :class:`BundleError` when a file is missing."""
         return open_stains(find_morphology(self.path), self.pixel_size_um)
 
-    @cached_property
-    def genes(self) -> dict[str, int]:
-        """Gene -> transcripts with qv >= 20, most frequent first. Controls are left out."""
-        survey = self.transcripts.survey
-        counted = zip(survey.names, survey.counts.tolist(), survey.is_gene.tolist(), strict=True)
-        genes = [(name, count) for name, count, is_gene in counted if is_gene]
-        return dict(sorted(genes, key=lambda gene: (-gene[1], gene[0])))
-
-    @property
-    def num_transcripts(self) -> int:
-        """Rows of the transcript table, of every quality, controls included."""
-        return self.transcripts.rows
-
-    @property
-    def extent_um(self) -> tuple[float, float, float, float]:
-        """(y0, x0, y1, x1) of the transcripts, from the corner of the morphology image.
-
-        Raises :class:`BundleError` when there are none, or they are plainly in pixels.
-        """
-        return self._checked_extent_um
-
-    @cached_property
-    def _checked_extent_um(self) -> tuple[float, float, float, float]:
-        extent = self.transcripts.extent_um
+    def _check_extent(self, extent_um: tuple[float, float, float, float]) -> None:
         try:
             image = next(iter(self.images), None)
         except BundleError:  # an incomplete image; whoever draws it says what is wrong with it
             image = None
-        if image is not None and image.pixel_size_um is not None and _in_pixels(extent[2:], image):
+        if image is not None and image.pixel_size_um is not None and fill_in_pixels(extent_um[2:], image):
             rows, columns = image.shape_px
             raise BundleError(
-                f"By {self.transcripts.path} the transcripts reach y {extent[2]:,.0f} and x {extent[3]:,.0f} um, but the "
+                f"By {self.transcripts.path} the transcripts reach y {extent_um[2]:,.0f} and x {extent_um[3]:,.0f} um, but the "
                 f"morphology image ends at {rows * image.pixel_size_um:,.0f} and {columns * image.pixel_size_um:,.0f} um, being "
                 f"{rows:,} x {columns:,} pixels: the table is in pixels. Multiply x_location and y_location by "
                 f"{image.pixel_size_um:g}, or copy it from the instrument again."
             )
         cells_um, pixel_um = cells_reach_um(self.path), self.pixel_size_um or PIXEL_UM
-        if cells_um is not None and lie_in_pixels(extent[2:], cells_um, pixel_um):
+        if cells_um is not None and lie_in_pixels(extent_um[2:], cells_um, pixel_um):
             raise BundleError(
-                f"By {self.transcripts.path} the transcripts reach y {extent[2]:,.0f} and x {extent[3]:,.0f} um, but by "
+                f"By {self.transcripts.path} the transcripts reach y {extent_um[2]:,.0f} and x {extent_um[3]:,.0f} um, but by "
                 f"cells.parquet the cells end at {cells_um[0]:,.0f} and {cells_um[1]:,.0f} um: the table is in pixels. Multiply "
                 f"x_location and y_location by {pixel_um:g}, or copy it from the instrument again."
             )
-        return extent
 
-    @property
-    def size_mm(self) -> tuple[float, float]:
-        """(height, width)."""
-        y0, x0, y1, x1 = self.extent_um
-        return ((y1 - y0) / 1000, (x1 - x0) / 1000)
-
-    def summary(self) -> str:
-        """One line: ``Human Bone marrow, 10.2 x 3.6 mm, 1.34 M transcripts``."""
-        height, width = self.size_mm
-        n = self.num_transcripts
-        amount = f"{n / 1e6:.2f} M" if n >= 1e6 else f"{n:,}"
-        digits = 1 if min(height, width) >= 1 else 2
-        what = " ".join(filter(None, (self.organism, self.tissue_type)))
-        size = f"{width:.{digits}f} x {height:.{digits}f} mm"
-        return ", ".join(filter(None, (what, size, f"{amount} transcripts")))
-
-    def gene_map(self, gene: str, bin_um: float = 20.0, min_qv: float = MIN_QV) -> GeneMap:
-        """Counts of one gene on the whole slide. Raises :class:`BundleError` on an unknown gene or absurd bin size."""
-        return self.gene_maps([gene], bin_um, min_qv)[0]
-
-    def gene_maps(self, genes: Iterable[str], bin_um: float = 20.0, min_qv: float = MIN_QV) -> Sequence[GeneMap]:
-        """The same for many genes in one pass over the transcripts, in the order asked for.
-
-        All maps of a bin size share one grid, one tissue mask and one array of totals. A control's name is counted too. Of
-        a large panel each map is made anew whenever it is asked for, and nothing but its counts without empty bins is kept.
-        """
-        wanted = list(genes)
-        known = self.transcripts.survey.code
-        for gene in wanted:
-            if gene not in known:
-                raise no_such_gene(gene, self.genes, self.name)
-        grid = Grid.over(self.extent_um, bin_um)
-        distinct = list(dict.fromkeys(wanted))
-        remembered = self._grids.get((float(bin_um), float(min_qv)))
-        panel, totals = self.transcripts.count(distinct, grid, min_qv=min_qv, totals=remembered is None)
-        if remembered is None:
-            # float32 as a GeneMap holds it, so that many maps share one array.
-            remembered = (totals.astype(np.float32), tissue_mask(totals, bin_um))
-            while len(self._grids) >= KEPT_GRIDS:
-                self._grids.pop(next(iter(self._grids)), None)
-            self._grids[(float(bin_um), float(min_qv))] = remembered
-        totals, tissue = remembered
-        slot = {gene: number for number, gene in enumerate(distinct)}
-        slots = tuple(slot[gene] for gene in wanted)
-        maps = MapsOnDemand(panel, tuple(wanted), slots, tissue, totals, grid.bin_um, grid.origin_um)
-        if 4 * grid.size * len(distinct) > DENSE_BYTES:
-            return maps
-        made = {gene: maps[wanted.index(gene)] for gene in distinct}
-        return [made[gene] for gene in wanted]
-
-    def _said(self, key: str) -> str | None:
-        said = self.manifest.get(key)
-        return said.strip() or None if isinstance(said, str) else None
+    def _stated(self, key: str) -> str | None:
+        text = self.manifest.get(key)
+        return text.strip() or None if isinstance(text, str) else None
 
 
 def is_xenium(path: str | Path) -> bool:
@@ -253,7 +183,8 @@ def open_xenium(path: str | Path, pixel_size_um: float | None = None) -> Bundle:
         )
     if not table.tells_genes:
         table = replace(table, panel=read_panel(path / "gene_panel.json"))
-    return Bundle(path, manifest or {}, replace(table, cache=cache_for(table.path)), pixel_size_um)
+    transcripts = replace(table, cache=cache_for(table.path))
+    return Bundle(path=path, transcripts=transcripts, given_um=pixel_size_um, manifest=manifest or {})
 
 
 def _meant_instead(folder: Path) -> str:
@@ -262,15 +193,61 @@ def _meant_instead(folder: Path) -> str:
         inside = sorted(folder.iterdir())[:200]
     except OSError:
         return ""
-    slide = next((each.name for each in inside if each.is_dir() and is_xenium(each)), None)
-    packed = next((each.name for each in inside if each.name.lower().endswith(PACKED)), None)
+    slide = next((path.name for path in inside if path.is_dir() and is_xenium(path)), None)
+    packed = next((path.name for path in inside if path.name.lower().endswith(PACKED)), None)
     if slide:
         return f" The folder {slide} in it is one."
     return f" Unpack {packed} in it first." if packed else ""
 
 
-def _in_pixels(ends_um: tuple[float, float], image: StainImage) -> bool:
-    """Whether the largest (y, x) fills the image counted in pixels, and lies far off it counted in um."""
-    ends = list(zip(ends_um, image.shape_px, strict=True))
-    beyond = all(end > 1.2 * length * image.pixel_size_um for end, length in ends)
-    return beyond and all(0.6 * length < end <= 1.02 * length for end, length in ends)
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The file's object; None without the file. Raises :class:`BundleError` when it is anything else."""
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path} can't be read as JSON ({error}). Copy it from the instrument again.") from None
+    if not isinstance(content, dict):
+        raise BundleError(f"{path} does not hold what a Xenium writes there. Copy it from the instrument again.")
+    return content
+
+
+def read_panel(path: Path) -> dict[str, bool]:
+    """Name -> is it a gene, as far as gene_panel.json tells; 10x nests it as payload.targets[].type."""
+    panel: dict[str, bool] = {}
+    payload = (read_json(path) or {}).get("payload")
+    targets = payload.get("targets") if isinstance(payload, dict) else None
+    for target in targets if isinstance(targets, list) else ():
+        kind = target.get("type") if isinstance(target, dict) else None
+        data = kind.get("data") if isinstance(kind, dict) else None
+        if isinstance(data, dict) and isinstance(data.get("name"), str):
+            panel[data["name"]] = kind.get("descriptor") == "gene"
+    return panel
+
+
+def cells_reach_um(folder: Path) -> tuple[float, float] | None:
+    """The largest (y, x) of the cells' centres, from the statistics in cells.parquet; None where nothing is told."""
+    try:
+        metadata = pq.read_metadata(folder / "cells.parquet")
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+    ends: dict[str, list[float]] = {name: [] for name in _CENTRES}
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            stored = column.statistics
+            if column.path_in_schema in ends and stored is not None and stored.has_min_max:
+                if not isinstance(stored.max, int | float):
+                    return None
+                ends[column.path_in_schema].append(float(stored.max))
+    if metadata.num_rows < MIN_CELLS or any(len(largest) != metadata.num_row_groups for largest in ends.values()):
+        return None
+    y, x = map(max, ends.values())
+    return (y, x) if 0 < y < math.inf and 0 < x < math.inf else None
+
+
+def lie_in_pixels(ends_um: tuple[float, float], cells_um: tuple[float, float], pixel_um: float) -> bool:
+    """Whether transcripts that reach to (y, x) end with the cells when they are counted in pixels, and only then."""
+    if abs(pixel_um - 1) < 2 * ALIKE:
+        return False
+    return all(abs(end * pixel_um / cells - 1) < ALIKE for end, cells in zip(ends_um, cells_um, strict=True))

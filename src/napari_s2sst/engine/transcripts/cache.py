@@ -4,6 +4,8 @@ A file is named by a hash of what it was counted from and how (its key, which st
 
     <user cache>/napari-s2sst/counts/s2sst-<hash>.parquet       columns; the file's metadata: the key, notes
 
+A panel's counts are kept as its bins and counts one gene after the other, so that a few genes are read by themselves.
+
 Nothing that is wrong with a kept file is an error: a file that is damaged, stale or of another key is left out and written
 again. The environment variable ``S2SST_CACHE`` names another folder, or is ``off``.
 """
@@ -37,13 +39,15 @@ VARIABLE = "S2SST_CACHE"
 """A folder for the files, or one of ``OFF``."""
 OFF = ("off", "no", "none", "false", "0")
 LIMIT_BYTES = 2_000_000_000
-"""Of all kept files together; those that were not used for longest go first."""
+"""Size of all kept files together; those that were not used for longest go first."""
 WORTH_BYTES = {".parquet": 16_000_000, ".gz": 1_000_000, ".csv": 4_000_000}
 """A table smaller than this is counted in a tenth of a second or less."""
 FORMAT = 1
 """Raised when the same transcripts are counted otherwise, or kept otherwise."""
 LEFT_OVER_SECONDS = 86_400.0
 """A half-written file as old as this is of a process that was ended."""
+FEW_GENES = 16
+"""So many are read one by one; more come with all of them."""
 _END_BYTES = 1 << 16
 _ROW_GROUP = 1 << 16
 _ERRORS = (OSError, ValueError, KeyError, TypeError, IndexError, pa.ArrowException)
@@ -209,12 +213,6 @@ def _discard(path: Path, error: Exception) -> None:
         path.unlink()
 
 
-# ---- Turn a panel's counts into columns for the cache and back, a few genes at a time where only those are wanted.
-
-FEW_GENES = 16
-"""So many are read one by one; more come with all of them."""
-
-
 def keep_panel(
     cache: CountCache, key: Mapping[str, Any], genes: Sequence[str], panel: SparsePanel, totals: np.ndarray
 ) -> bool:
@@ -241,7 +239,7 @@ def kept_panel(
     if len(starts) != len(slot) + 2 or starts[0] != 0 or starts[-1] != kept.rows or np.any(np.diff(starts) < 0):
         return None
     wanted = [0, *(slot[gene] for gene in genes)]
-    parts = _one_by_one(kept, starts, wanted, grid) if len(genes) <= FEW_GENES else _at_once(kept, starts, wanted, grid)
+    parts = _one_by_one(kept, starts, wanted, grid) if len(genes) <= FEW_GENES else _all(kept, starts, wanted, grid)
     if parts is None:
         return None
     of_all = parts[0].totals()
@@ -253,7 +251,7 @@ def _one_by_one(kept: Kept, starts: np.ndarray, wanted: Sequence[int], grid: Gri
     return None if any(part is None for part in parts) else parts
 
 
-def _at_once(kept: Kept, starts: np.ndarray, wanted: Sequence[int], grid: Grid) -> list[SparsePanel] | None:
+def _all(kept: Kept, starts: np.ndarray, wanted: Sequence[int], grid: Grid) -> list[SparsePanel] | None:
     whole = _panel(kept, 0, kept.rows, grid)
     if whole is None:
         return None
@@ -264,7 +262,7 @@ def _at_once(kept: Kept, starts: np.ndarray, wanted: Sequence[int], grid: Grid) 
 
 
 def _panel(kept: Kept, first: int, last: int, grid: Grid) -> SparsePanel | None:
-    """Some rows as one gene; None where they can't be this grid's."""
+    """Make some rows one gene; None where they can't be this grid's."""
     columns = kept.columns(first, last)
     if columns is None or set(columns) != {"bin", "count"}:
         return None

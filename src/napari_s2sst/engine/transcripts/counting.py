@@ -29,13 +29,13 @@ BLOCK_POINTS = 1 << 21
 WORKERS = max(1, min(4, os.cpu_count() or 1))
 """Finding bins in more threads than this waits for the memory."""
 
-Item, Found = TypeVar("Item"), TypeVar("Found")
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
-def ahead(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """``function(item)`` of every item, in order; threads compute a few of them while the next items are fetched."""
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="s2sst-bins") as pool:
-        under_way: deque[Future[Found]] = deque()
+        under_way: deque[Future[Result]] = deque()
         for item in items:
             under_way.append(pool.submit(function, item))
             if len(under_way) > 2 * WORKERS:
@@ -44,9 +44,9 @@ def ahead(function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[
             yield under_way.popleft().result()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Points:
-    """Transcripts of one batch; everything (n,) but what is said of names."""
+    """Transcripts of one batch; everything is (n,) but the tables of names."""
 
     y_um: np.ndarray
     x_um: np.ndarray
@@ -67,7 +67,7 @@ class Points:
         return slice(None) if hits.all() else np.flatnonzero(hits)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Tally:
     """Counts of some genes and, with ``totals``, of all genes on a grid. Threads may add to it at the same time."""
 
@@ -90,19 +90,19 @@ class Tally:
 
     def add(self, batches: Iterable[Points]) -> None:
         """Count some batches; those of one call are put in order together."""
-        found: list[np.ndarray] = []
+        counters: list[np.ndarray] = []
         for points in batches:
-            numbers, all_bins = self._find(points)
-            found.append(numbers)
+            numbers, all_bins = self._counters_of(points)
+            counters.append(numbers)
             if all_bins is not None:
                 with self._lock:
                     np.add.at(self._totals, all_bins, np.int32(1))
         with self._lock:
-            self._loose += found
+            self._loose += counters
             if sum(map(len, self._loose)) < self.heap_points:
                 return
-            found, self._loose = self._loose, []
-        self._put_in_order(found)
+            counters, self._loose = self._loose, []
+        self._put_in_order(counters)
 
     def result(self) -> tuple[SparsePanel, np.ndarray | None]:
         """Counts of the genes and, with ``totals``, (rows, columns) int32 of all genes; nothing can be added afterwards."""
@@ -110,7 +110,7 @@ class Tally:
         self._count_waiting()
         return added(self._panels), None if self._totals is None else self._totals[:-1].reshape(self.grid.shape)
 
-    def _find(self, points: Points) -> tuple[np.ndarray, np.ndarray | None]:
+    def _counters_of(self, points: Points) -> tuple[np.ndarray, np.ndarray | None]:
         """The counters that the points belong to, among the genes' and among the totals."""
         hits = points.hits(points.slot >= 0)
         if self.totals:
@@ -125,8 +125,8 @@ class Tally:
         numbers += bins.view(np.uint32)
         return numbers, all_bins
 
-    def _put_in_order(self, found: list[np.ndarray]) -> None:
-        numbers = np.concatenate(found) if found else np.zeros(0, self._number)
+    def _put_in_order(self, counters: list[np.ndarray]) -> None:
+        numbers = np.concatenate(counters) if counters else np.zeros(0, self._number)
         numbers.sort()
         with self._lock:
             self._heaps.append(numbers)

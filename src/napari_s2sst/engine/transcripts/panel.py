@@ -64,13 +64,13 @@ class SparsePanel:
         return csr_matrix((self.counts, self.bins, self.starts), shape=(len(self), self.shape[0] * self.shape[1]))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MapsOnDemand(Sequence[GeneMap]):
     """Gene maps of a panel too large to hold them all: each is made when it is asked for, and none is kept."""
 
     panel: SparsePanel
     genes: tuple[str, ...]
-    """Of the wanted maps, in their order; a gene may stand there twice."""
+    """Names of the wanted maps, in their order; a gene may stand there twice."""
     slots: tuple[int, ...]
     """Where in the panel each of them is."""
     tissue: np.ndarray
@@ -78,14 +78,14 @@ class MapsOnDemand(Sequence[GeneMap]):
     bin_um: float
     origin_um: tuple[float, float]
     context: np.ndarray | None = None
-    """As in a :class:`GeneMap`, where ``tissue`` is only that of some regions."""
+    """The whole slide's tissue, as in a :class:`GeneMap`, where ``tissue`` is only that of some regions."""
 
     def __len__(self) -> int:
         return len(self.genes)
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return [self[each] for each in range(len(self))[index]]
+            return [self[number] for number in range(len(self))[index]]
         slot, gene = self.slots[index], self.genes[index]
         return GeneMap(
             self.panel.dense(slot), self.tissue, gene, self.bin_um, self.origin_um, self.totals, context=self.context
@@ -96,7 +96,7 @@ class MapsOnDemand(Sequence[GeneMap]):
 
 
 def counted(numbers: np.ndarray, genes: int, shape: tuple[int, int]) -> SparsePanel:
-    """Of points, each the number of its counter, gene x bins + bin, in any order. Puts them in order."""
+    """Counts of points, each given as the number of its counter, gene x bins + bin, in any order. Puts them in order."""
     size = shape[0] * shape[1]
     numbers.sort()
     changes = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
@@ -110,7 +110,7 @@ def counted(numbers: np.ndarray, genes: int, shape: tuple[int, int]) -> SparsePa
 
 
 def stacked(panels: Sequence[SparsePanel]) -> SparsePanel:
-    """The genes of one panel after those of the other; at least one panel, all of one grid."""
+    """Put the genes of one panel after those of the other; at least one panel, all of one grid."""
     ends = np.cumsum([0, *(panel.starts[-1] for panel in panels)])
     starts = [panel.starts[:-1] + end for panel, end in zip(panels, ends[:-1], strict=True)]
     return SparsePanel(

@@ -51,7 +51,7 @@ def read_positions(
     slot = np.full(len(survey.names) + 1, -1, np.int64)
     slot[codes] = np.arange(len(genes))
     names = Names(survey.names)
-    count, found, of_gene = 0, [np.zeros((0, 2), np.float32)], [np.zeros(0, np.int64)]
+    count, places, of_gene = 0, [np.zeros((0, 2), np.float32)], [np.zeros(0, np.int64)]
     for batch in table.batches(["feature_name", "y_location", "x_location", "qv"]):
         number = slot[names.codes(batch["feature_name"])]
         hits = number >= 0
@@ -62,10 +62,10 @@ def read_positions(
         good = np.isfinite(yx_um).all(axis=1)
         count += int(np.count_nonzero(good))
         if count <= at_most:
-            found.append(yx_um[good].astype(np.float32))
+            places.append(yx_um[good].astype(np.float32))
             of_gene.append(number[rows][good])
         else:
-            found, of_gene = [], []
+            places, of_gene = [], []
     if count > at_most:
         return Positions(genes, count)
-    return Positions(genes, count, np.concatenate(found), np.concatenate(of_gene))
+    return Positions(genes, count, np.concatenate(places), np.concatenate(of_gene))

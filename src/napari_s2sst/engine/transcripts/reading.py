@@ -1,4 +1,7 @@
-"""Read a transcript table's header and check it: the columns it must have, each once, and their types; and columns as numbers."""
+"""Read a transcript table of any size, Parquet or CSV: its header, checked; its columns, a batch at a time; these as numbers.
+
+Batches come from front to back, or in pieces that threads may read at the same time.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,19 @@ from ..errors import BundleError
 NEEDED = ("feature_name", "x_location", "y_location")
 LONGEST_HEADER = 1 << 20
 """Characters; a longer first line is no header, and may have no end."""
-_SAID = {"names": "text is needed", "numbers": "numbers are needed", "answers": "true and false are needed"}
+_NEEDED_TYPES = {"names": "text is needed", "numbers": "numbers are needed", "answers": "true and false are needed"}
 _KINDS = {
     "feature_name": "names", "codeword_category": "names", "x_location": "numbers", "y_location": "numbers",
     "qv": "numbers", "is_gene": "answers",
 }  # fmt: skip
+BATCH_ROWS = 1 << 16
+"""Rows of a batch: a MB or two, which a processor's cache holds."""
+PIECE_ROWS = 1 << 18
+"""Row groups smaller than this are read several at a time: opening a file takes as long as reading some 10,000 rows."""
+_CODED = ("feature_name", "codeword_category")
+"""Names come as codes into a short list, decoded once for each row group and not once for each row."""
+# Without these settings pyarrow keeps the whole compressed columns in memory, some 14 bytes a row.
+_BOUNDED = {"pre_buffer": False, "buffer_size": 1 << 20, "page_checksum_verification": True}
 
 
 def read_header(path: Path) -> list[tuple[str, pa.DataType | None]]:
@@ -58,7 +69,7 @@ def check_header(path: Path, header: list[tuple[str, pa.DataType | None]]) -> No
             )
         if kind is not None and not _fits(kind, _KINDS[name]):
             raise BundleError(
-                f"The column {name} of {path} holds {kind}; {_SAID[_KINDS[name]]}. Copy it from the instrument again."
+                f"The column {name} of {path} holds {kind}; {_NEEDED_TYPES[_KINDS[name]]}. Copy it from the instrument again."
             )
 
 
@@ -91,7 +102,7 @@ class Names:
 
     def __init__(self, known: Iterable[str] = ()) -> None:
         self.known: dict[str, int] = {name: code for code, name in enumerate(known)}
-        self._seen: pa.Array | None = None
+        self._dictionary: pa.Array | None = None
         self._code = np.empty(0, np.int64)
 
     def codes(self, column: pa.Array) -> np.ndarray:
@@ -103,8 +114,8 @@ class Names:
         """(n,) integers into the second, which has the codes of the batch's own names and, last, the -1 of no name."""
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
-        if self._seen is None or not column.dictionary.equals(self._seen):
-            self._seen = column.dictionary
+        if self._dictionary is None or not column.dictionary.equals(self._dictionary):
+            self._dictionary = column.dictionary
             names = (_text(name) for name in column.dictionary.to_pylist())
             codes = [-1 if name is None else self.known.setdefault(name, len(self.known)) for name in names]
             self._code = np.array([*codes, -1], np.int64)
@@ -137,19 +148,6 @@ def says_gene(column: pa.Array) -> np.ndarray:
     return np.array([*gene, False], bool)[codes]
 
 
-# ---- Read columns of a transcript table a batch at a time, in pieces that threads may read at the same time.
-
-
-BATCH_ROWS = 1 << 16
-"""Rows of a batch: a MB or two, which a processor's cache holds."""
-PIECE_ROWS = 1 << 18
-"""Row groups smaller than this are read several at a time: opening a file takes as long as reading some 10,000 rows."""
-_CODED = ("feature_name", "codeword_category")
-"""Names come as codes into a short list, decoded once for each row group and not once for each row."""
-# Without these settings pyarrow keeps the whole compressed columns in memory, some 14 bytes a row.
-_BOUNDED = {"pre_buffer": False, "buffer_size": 1 << 20, "page_checksum_verification": True}
-
-
 def read_metadata(path: Path) -> pq.FileMetaData:
     """A Parquet file's footer. Raises :class:`BundleError`."""
     try:
@@ -164,7 +162,7 @@ def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
 
 
 def read_pieces(path: Path, columns: Sequence[str]) -> Iterator[Iterable[pa.RecordBatch]]:
-    """The same in pieces, in the table's order. What can be read beside other pieces is read by whoever walks through the piece.
+    """The columns in pieces, in the table's order. What can be read beside other pieces is read by whoever walks through it.
 
     Raises :class:`BundleError`, here or there.
     """

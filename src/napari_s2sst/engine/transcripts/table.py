@@ -41,7 +41,7 @@ MAX_SLIDE_UM = 100_000.0
 """A glass slide is 75 mm long; transcripts farther apart are in pixels, or one of them is wrong."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Survey:
     """What one pass over the names tells."""
 
@@ -70,7 +70,13 @@ class Survey:
             return None
         extent = kept.notes["extent_um"]
         names, is_gene = tuple(columns["name"]), columns["is_gene"].astype(bool)
-        return cls(names, columns["count"], is_gene, kept.notes["rows"], tuple(extent) if extent else None)
+        return cls(
+            names=names,
+            counts=columns["count"],
+            is_gene=is_gene,
+            rows=kept.notes["rows"],
+            extent_um=tuple(extent) if extent else None,
+        )
 
     @cached_property
     def code(self) -> dict[str, int]:
@@ -150,7 +156,7 @@ class TranscriptTable:
         else:
             genes = np.array([self.panel.get(name, CONTROL.match(name) is None) for name in known], bool)
         extent = (*low.tolist(), *high.tolist()) if np.isfinite([low, high]).all() else None
-        return Survey(tuple(known), counts, genes, rows, extent)
+        return Survey(names=tuple(known), counts=counts, is_gene=genes, rows=rows, extent_um=extent)
 
     @cached_property
     def rows(self) -> int:
@@ -190,7 +196,7 @@ class TranscriptTable:
         in_total = np.append(survey.is_gene, False)
         # Counts of all genes add up to the totals, and there are fewer bins to add up than transcripts to count.
         is_panel = np.array_equal(slot >= 0, in_total)
-        panel, of_all = self._counted(Tally(len(genes), grid, totals and not is_panel), slot, in_total, min_qv)
+        panel, of_all = self._counted(Tally(genes=len(genes), grid=grid, totals=totals and not is_panel), slot, in_total, min_qv)
         if is_panel and (totals or key):
             of_all = panel.totals()
             if key and key["end"] == (file_key(self.path) or {}).get("end"):
@@ -206,7 +212,7 @@ class TranscriptTable:
                 name, code = names.indices(batch["feature_name"])
                 good = numbers(batch["qv"]) >= min_qv if "qv" in batch.schema.names else None
                 y, x = numbers(batch["y_location"]), numbers(batch["x_location"])
-                yield Points(y, x, good, name, slot[code], in_total[code])
+                yield Points(y_um=y, x_um=x, good=good, name=name, slot=slot[code], in_total=in_total[code])
 
         columns = ["feature_name", "y_location", "x_location", "qv"]
         for _ in ahead(lambda batches: tally.add(points(batches)), self.pieces(columns)):
@@ -218,7 +224,7 @@ class TranscriptTable:
         return read_batches(self.path, self._present(columns))
 
     def pieces(self, columns: Iterable[str | None]) -> Iterator[Iterable[pa.RecordBatch]]:
-        """The same in pieces that threads may read at the same time, in the table's order."""
+        """What :meth:`batches` gives, in pieces that threads may read at the same time, in the table's order."""
         return read_pieces(self.path, self._present(columns))
 
     def _present(self, columns: Iterable[str | None]) -> list[str]:
@@ -250,7 +256,7 @@ class TranscriptTable:
         return extent if all(map(math.isfinite, (*y, *x))) else None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Surveyed:
     """A piece's part of the survey."""
 
@@ -285,7 +291,7 @@ def _surveyed(batches: Iterable[pa.RecordBatch], sort: str | None, with_yx: bool
                 values = values[np.isfinite(values)]
                 if values.size:
                     low[axis], high[axis] = min(low[axis], values.min()), max(high[axis], values.max())
-    return _Surveyed(tuple(names.known), histogram[1:], rows, low, high)
+    return _Surveyed(names=tuple(names.known), histogram=histogram[1:], rows=rows, low=low, high=high)
 
 
 def no_such_gene(gene: str, known: Iterable[str], where: str) -> BundleError:
