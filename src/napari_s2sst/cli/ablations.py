@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..engine.benchmark.ablations import Ablation
+    from ..engine.slides.slide import Slide
 
 
 def ablations(
@@ -92,7 +93,7 @@ def ablations(
 
 
 def _run(
-    opened: Any, job: Any, runs: dict[str, RunConfig], seeds: Sequence[int], out: Path, same: Sequence[str]
+    opened: Slide, job: Any, runs: dict[str, RunConfig], seeds: Sequence[int], out: Path, same: Sequence[str]
 ) -> None:
     from rich.console import Console
 

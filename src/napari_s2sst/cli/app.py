@@ -105,17 +105,19 @@ def view(
     ] = None,
 ) -> None:
     """Open napari with the plugin's window, and a slide or a result where one is given."""
-    is_file = path is not None and path.name.lower().endswith((".h5ad", ".ome.tif", ".ome.tiff"))
+    from ..engine.export.reading import is_named_as_result
+
+    is_file = path is not None and is_named_as_result(path)
     if gene and not is_file:
         raise ConfigError(
             "--gene chooses genes of a result (imputed.h5ad); leave it out here and choose in the window."
         )
     if path is not None:  # our errors are clearer than napari's
         from ..engine.export.reading import is_result, read_result
-        from ..engine.slides.opening import open_slide_folder
+        from ..engine.slides.opening import open_slide
 
         if not is_file:
-            open_slide_folder(path)
+            open_slide(path, kind="folder")
         elif gene or not is_result(path):
             read_result(path, gene or None)
     if sys.platform.startswith("linux") and not any(

@@ -122,10 +122,10 @@ def impute_by_workers(options: Mapping[str, Any], config: RunConfig, command: st
         if options.get(name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} can't be used with --workers or --cluster; leave it out.")
     tls = tls_of(*(options[name] for name in ("cluster", "workers", "tls_ca", "tls_cert", "tls_key")))
-    from .inputs import choose_genes, open_slide
+    from .inputs import choose_genes, slide_from_options
 
     names = ("bundle", "map_file", "hest")
-    slide, _ = open_slide(
+    slide, _ = slide_from_options(
         *(options[name] for name in names[:2]), config, options["bin_um"], options["min_qv"], options["hest"]
     )
     genes = choose_genes(slide, options["gene"] or [], options["genes_file"], options["all_genes"])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..engine.benchmark.benchmark import Outcome
+    from ..engine.slides.slide import Slide
 
 SAVE_EVERY_S = 10.0
 """The file is written anew so often while the benchmark runs: a long one that is stopped leaves what it has."""
@@ -111,28 +112,24 @@ def benchmark(
     _run(opened, job, chosen, out, limits)
 
 
-def open_input(slide: Path | None, hest: Path | None, config: RunConfig, bin_um: float | None) -> tuple[Any, RunConfig]:
+def open_input(
+    slide: Path | None, hest: Path | None, config: RunConfig, bin_um: float | None
+) -> tuple[Slide, RunConfig]:
     """The slide, whatever kind of file it is in, and the config with the bin size of one that has its own."""
-    from .inputs import open_slide
+    from ..engine.slides.opening import kind_of
+    from .inputs import slide_from_options
 
     if (slide is None) == (hest is None):
         raise ConfigError(
             "Give a Xenium folder or a count cube, or a HEST-1k sample with --hest FILE.h5ad, and not both."
         )
-    if slide is not None:
-        suffix = slide.suffix.lower()
-        if suffix == ".h5ad":
-            raise ConfigError(
-                f"{slide} is no Xenium folder and no count cube; give a HEST-1k sample as --hest {slide}."
-            )
-        is_cube = suffix == ".npz"
-        return open_slide(None if is_cube else slide, slide if is_cube else None, config, bin_um, None)
-    from ..engine.slides.opening import open_hest
-
-    opened = open_hest(hest)
-    if bin_um is not None and bin_um != opened.bin_um:
-        raise ConfigError(f"{hest} has bins of {opened.bin_um:g} um, not {bin_um:g}; leave --bin-um out.")
-    return opened, config.changed(bin_um=opened.bin_um)
+    if slide is None:
+        return slide_from_options(None, None, config, bin_um, None, hest)
+    kind = kind_of(slide)
+    if kind == "spots":
+        raise ConfigError(f"{slide} is no Xenium folder and no count cube; give a HEST-1k sample as --hest {slide}.")
+    is_cube = kind == "cube"
+    return slide_from_options(None if is_cube else slide, slide if is_cube else None, config, bin_um, None)
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
@@ -151,7 +148,7 @@ def check_place(out: Path) -> None:
     check_output_folder(out.parent)
 
 
-def measured_job(opened: Any, genes: list[str], config: RunConfig):
+def measured_job(opened: Slide, genes: list[str], config: RunConfig):
     """The genes' maps and their lattices; genes that no measured bin has a transcript of are left out, and named."""
     from dataclasses import replace
 
@@ -167,7 +164,7 @@ def measured_job(opened: Any, genes: list[str], config: RunConfig):
         raise ConfigError(
             f"No measured bin has a transcript of {', '.join(empty[:5])}. Choose other genes or larger bins."
         )
-    if getattr(opened, "bin_is_assumed", False):
+    if opened.bin_is_assumed:
         say(notes, f"{opened.name} does not say how large its bins are: {opened.bin_um:g} um, {opened.bin_said_by}.")
     if empty:
         say(notes, f"Left out, without a transcript in any measured bin: {', '.join(empty)}")
@@ -176,7 +173,7 @@ def measured_job(opened: Any, genes: list[str], config: RunConfig):
     return job
 
 
-def _run(opened: Any, job: Any, methods: tuple[str, ...], out: Path, limits: dict[str, Any]) -> None:
+def _run(opened: Slide, job: Any, methods: tuple[str, ...], out: Path, limits: dict[str, Any]) -> None:
     from rich.console import Console
 
     from ..engine.benchmark.benchmark import NEEDS_HOURS, WITH_IMAGE, benchmark, rows

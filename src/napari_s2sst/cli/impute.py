@@ -139,9 +139,9 @@ def impute(
             "--genes-per-task and --tls-... are for --workers and --cluster; give one of these, or leave them out."
         )
     store = store_for(into, bundle, size_um)
-    from .inputs import choose_genes, open_slide
+    from .inputs import choose_genes, slide_from_options
 
-    slide, config = open_slide(bundle, map_file, config, bin_um, min_qv, hest, size_um)
+    slide, config = slide_from_options(bundle, map_file, config, bin_um, min_qv, hest, size_um)
     genes = choose_genes(slide, gene or [], genes_file, all_genes)
     from ..engine.runs.run import prepare
     from ..engine.sampling.regions import read_regions

@@ -54,15 +54,15 @@ def _of_slide(path: Path, size_um: float | None) -> tuple[list[tuple[str, str]],
     """Rows to print, and everything for JSON."""
     from ..engine.export.reading import slide_record
     from ..engine.slides.facts import slide_facts
-    from ..engine.slides.opening import open_slide, open_with_size
+    from ..engine.slides.opening import open_slide
 
-    slide = open_slide(path) if size_um is None else open_with_size(path, size_um)
+    slide = open_slide(path, size_um)
     facts = slide_record(slide)
     rows, pixel_um = dict(slide_facts(slide)), facts["pixel_size_um"]
     if pixel_um:
         rows.setdefault("Pixel", f"{pixel_um:g} um")
-    if said_by := getattr(slide, "um_said_by", ""):
-        rows["Places"] = f"in um, {said_by}"
+    if slide.um_said_by:
+        rows["Places"] = f"in um, {slide.um_said_by}"
     return [("Name", facts["name"]), *rows.items()], facts
 
 

@@ -1,34 +1,26 @@
-"""Files that `s2sst impute` takes beside the slide: a tissue, a model."""
+"""Options and arguments of the commands -> what the engine takes: a slide, genes, a tissue, a model, a store to write into."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ..engine.slides.spatialdata_slide import SpatialDataSlide
-
-
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from ..engine.config import RunConfig
-    from ..engine.network.model import Trained
 from ..engine.config import RunConfig
 from ..engine.errors import ConfigError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from ..engine.network.model import Trained
+    from ..engine.slides.slide import Slide
+    from ..engine.slides.spatialdata_slide import SpatialDataSlide
+
 INTERRUPTED = 130
 """What shells report for a program ended by Ctrl-C (128 + SIGINT)."""
-
-
-# ---- `s2sst impute --into STORE`: the result also becomes elements of a SpatialData store.
 
 IntoOption = Annotated[
     Path | None,
@@ -98,7 +90,7 @@ def read_model(path: Path, config: RunConfig, genes: Sequence[str]) -> Trained:
     return trained
 
 
-def choose_genes(slide: Any, genes: list[str], genes_file: Path | None, all_genes: bool) -> list[str]:
+def choose_genes(slide: Slide, genes: list[str], genes_file: Path | None, all_genes: bool) -> list[str]:
     """The genes asked for, each once, in the order given."""
     if all_genes:
         if genes or genes_file is not None:
@@ -116,7 +108,7 @@ def choose_genes(slide: Any, genes: list[str], genes_file: Path | None, all_gene
     return list(dict.fromkeys(genes))
 
 
-def open_slide(
+def slide_from_options(
     bundle: Path | None,
     map_file: Path | None,
     config: RunConfig,
@@ -124,32 +116,28 @@ def open_slide(
     min_qv: float | None,
     hest: Path | None = None,
     size_um: float | None = None,
-) -> tuple[Any, RunConfig]:
-    """The slide, and the config with the bin size of a file that has one of its own."""
-    from ..engine.slides.opening import open_with_size
+) -> tuple[Slide, RunConfig]:
+    """The slide that an argument, --map or --hest names, and the config with the bins of one that has its own.
 
-    if sum(each is not None for each in (bundle, map_file, hest)) != 1:
+    Raises ConfigError where two are named or options contradict the slide, BundleError where it can't be read.
+    """
+    from ..engine.slides.opening import open_slide
+
+    if sum(path is not None for path in (bundle, map_file, hest)) != 1:
         raise ConfigError(
             "Give a Xenium folder, or a count cube with --map FILE.npz, or a HEST-1k sample with --hest FILE.h5ad, and only "
             "one of them."
         )
     if bundle is not None:
-        from ..engine.slides.opening import open_slide_folder
-
-        return open_slide_folder(bundle) if size_um is None else open_with_size(bundle, size_um), config
-    from ..engine.slides.bins import open_count_cube
-    from ..engine.slides.opening import open_hest
-
-    path = map_file or hest
-    option = "--map" if map_file is not None else "--hest"
-    if size_um is not None:
-        cube = open_with_size(path, size_um)
-    else:
-        cube = open_count_cube(path) if map_file is not None else open_hest(path)
+        return open_slide(bundle, size_um, kind="folder"), config
+    path, option = (map_file, "--map") if map_file is not None else (hest, "--hest")
+    slide = open_slide(path, size_um, kind="cube" if map_file is not None else "spots")
     if min_qv is not None:
         raise ConfigError(f"--min-qv can't be used with {option}: {path.name} has no single transcripts.")
-    if size_um is not None and size_um != cube.bin_um:
-        raise ConfigError(f"{path} says that its bins are of {cube.bin_um:g} um, not {size_um:g}; leave --size-um out.")
-    if bin_um is not None and bin_um != cube.bin_um:
-        raise ConfigError(f"{path} has bins of {cube.bin_um:g} um, not {bin_um:g}; leave --bin-um out.")
-    return cube, config.changed(bin_um=cube.bin_um)
+    if size_um is not None and size_um != slide.bin_um:
+        raise ConfigError(
+            f"{path} says that its bins are of {slide.bin_um:g} um, not {size_um:g}; leave --size-um out."
+        )
+    if bin_um is not None and bin_um != slide.bin_um:
+        raise ConfigError(f"{path} has bins of {slide.bin_um:g} um, not {bin_um:g}; leave --bin-um out.")
+    return slide, config.changed(bin_um=slide.bin_um)

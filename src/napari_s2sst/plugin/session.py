@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from psygnal import SignalGroupDescriptor
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..engine.network.model import Trained
     from ..engine.runs.run import Result
     from ..engine.scores.metrics import Scores
+    from ..engine.slides.slide import Slide
 
 MAX_CURVE_POINTS = 2000
 """More can't be told apart in a plot 350 pixels wide; past it every second point is dropped."""
@@ -120,8 +121,7 @@ class Session:
 
     events: ClassVar[SignalGroupDescriptor] = SignalGroupDescriptor(equality_operators=_SAME)
 
-    slide: Any = None
-    """A Bundle or CountCube, or None."""
+    slide: Slide | None = None
     gene: str = ""
     """The one that is shown."""
     genes: tuple[str, ...] = ()
@@ -197,7 +197,7 @@ class Session:
     def can_export(self) -> bool:
         return self.shown is not None and not self.busy
 
-    def open(self, slide: Any) -> None:
+    def open(self, slide: Slide) -> None:
         """Another slide: everything of the last one goes."""
         self.gene, self.genes, self.gene_map, self.result, self.outdated = "", (), None, None, False
         self.entries, self.shown, self.model = (), None, None

@@ -14,7 +14,7 @@ from napari.utils.notifications import Notification, NotificationSeverity, notif
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from ..engine.slides.facts import slide_facts
-from ..engine.slides.opening import question_of
+from ..engine.slides.questions import question_of
 from .controllers.counting import Counting
 from .controllers.extras import Extras
 from .controllers.instant import Instant
@@ -191,10 +191,9 @@ class ImputationWidget(DockedWidget):
         panels.card.setSizeQuestion(question_of(slide))
         panels.card.setChoices(self.extras.choices())
         panels.genes.setGenes(opened.genes)
-        own_bins = getattr(slide, "bin_um", None)  # a table of counts comes with its bins
-        panels.sampling.setBinLocked(own_bins is not None)
-        if own_bins is not None:
-            session.sampling = Sampling(own_bins, session.sampling.stride, session.sampling.mode)
+        panels.sampling.setBinLocked(slide.bin_um is not None)
+        if slide.bin_um is not None:
+            session.sampling = Sampling(slide.bin_um, session.sampling.stride, session.sampling.mode)
             panels.sampling.setValue(session.sampling)
         self._scored = None
         if opened.genes:

@@ -23,6 +23,7 @@ from .jobs import SlideJob, check_folders
 from .plan import Part, Plan, identity_of, open_job, plan, prepare_part, remove_if_empty
 
 if TYPE_CHECKING:
+    from ..slides.slide import Slide
     from .connect import Tls
     from .pool import Assignment, WorkerPool
 
@@ -107,7 +108,7 @@ class _Slides:
 
     def __init__(self) -> None:
         self._of: Path | None = None
-        self._slide: Any = None
+        self._slide: Slide | None = None
 
     def prepared(self, part: Part) -> Any:
         """The part's :class:`~.run.Job`. Raises as opening and preparing do."""

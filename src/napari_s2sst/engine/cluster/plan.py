@@ -27,7 +27,8 @@ from ..provenance import versions
 from .jobs import SlideJob
 
 if TYPE_CHECKING:
-    from ..runs.run import Job, Slide
+    from ..runs.run import Job
+    from ..slides.slide import Slide
 
 RECORD_NAME = "part.json"
 
@@ -94,12 +95,13 @@ def open_job(job: SlideJob) -> tuple[Slide, SlideJob]:
         slide = open_slide(job.slide)
     except S2SSTError as error:
         raise type(error)(f"{job.title}: {error}") from None
-    bin_um = getattr(slide, "bin_um", None)
-    if bin_um is None:
+    if slide.bin_um is None:
         return slide, job
-    if job.bin_um is not None and job.bin_um != bin_um:
-        raise ConfigError(f"{job.title}: {job.slide} has bins of {bin_um:g} um, not {job.bin_um:g}; leave bin_um out.")
-    return slide, replace(job, config=job.config.changed(bin_um=bin_um))
+    if job.bin_um is not None and job.bin_um != slide.bin_um:
+        raise ConfigError(
+            f"{job.title}: {job.slide} has bins of {slide.bin_um:g} um, not {job.bin_um:g}; leave bin_um out."
+        )
+    return slide, replace(job, config=job.config.changed(bin_um=slide.bin_um))
 
 
 def prepare_part(part: Part, slide: Slide | None = None) -> Job:

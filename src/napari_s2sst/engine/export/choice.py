@@ -125,9 +125,9 @@ def estimated_bytes(item: ExportItem, choice: ExportChoice) -> int:
 
 def has_script(slide_path: Path | None) -> bool:
     """Whether the command line reads this slide: a Xenium folder, a count cube, or a sample of HEST-1k."""
-    return slide_path is not None and (
-        Path(slide_path).is_dir() or Path(slide_path).suffix.lower() in (".npz", ".h5ad")
-    )
+    from ..slides.opening import kind_of
+
+    return slide_path is not None and (Path(slide_path).is_dir() or kind_of(slide_path) != "folder")
 
 
 def free_bytes(folder: Path) -> int | None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from ..maps import GeneMap, Normalisation, NormalisationKind, SparseMap
 from ..sampling.lattice import lattice
 from ..transcripts.grid import MAX_BINS
 from .ome_tiff import SUFFIXES, is_channels, read_channels
+
+if TYPE_CHECKING:
+    from ..slides.slide import Slide
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,11 @@ def is_result(path: str | Path) -> bool:
             return "s2sst" in file["uns"]
     except (OSError, KeyError, TypeError, ValueError):
         return False
+
+
+def is_named_as_result(path: str | Path) -> bool:
+    """Whether a file's name alone says that it may be a result, or layers that were saved."""
+    return Path(path).name.lower().endswith((".h5ad", *SUFFIXES))
 
 
 def genes_of(path: str | Path) -> tuple[str, ...]:
@@ -262,7 +270,7 @@ def _with_unit(value: Any, unit: str) -> str | None:
 # ---- A slide of any kind, or a result of this program -> all that is known of it without its maps, as JSON knows it or as rows.
 
 
-def slide_record(slide: Any) -> dict[str, Any]:
+def slide_record(slide: Slide) -> dict[str, Any]:
     """What `s2sst info --json` prints; what a kind does not have is None, and ``genes`` is gene -> count.
 
     Raises :class:`BundleError` when the slide can't be read.
@@ -271,18 +279,18 @@ def slide_record(slide: Any) -> dict[str, Any]:
     return {
         "name": slide.name,
         "path": str(slide.path),
-        "version": getattr(slide, "version", None),
-        "panel": getattr(slide, "panel_name", None),
-        "organism": getattr(slide, "organism", None),
-        "tissue": getattr(slide, "tissue_type", None),
-        "cells": getattr(slide, "num_cells", None),
-        "transcripts": getattr(slide, "num_transcripts", None),
+        "version": slide.version,
+        "panel": slide.panel_name,
+        "organism": slide.organism,
+        "tissue": slide.tissue_type,
+        "cells": slide.num_cells,
+        "transcripts": slide.num_transcripts,
         "size_mm": [round(float(side), 3) for side in slide.size_mm],
         "extent_um": [round(float(edge), 2) for edge in extent],
-        "bin_um": getattr(slide, "bin_um", None),
-        "bin_is_assumed": getattr(slide, "bin_is_assumed", False),
-        "pixel_size_um": getattr(slide, "pixel_size_um", None),
-        "um_said_by": getattr(slide, "um_said_by", None) or getattr(slide, "bin_said_by", None) or None,
+        "bin_um": slide.bin_um,
+        "bin_is_assumed": slide.bin_is_assumed,
+        "pixel_size_um": slide.pixel_size_um,
+        "um_said_by": slide.um_said_by or slide.bin_said_by or None,
         "images": [image.name for image in slide.images],
         "genes": dict(slide.genes),
     }

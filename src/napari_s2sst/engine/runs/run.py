@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,24 +33,13 @@ from .write import describe, export_item, score_rows, write_result, write_result
 if TYPE_CHECKING:
     from ..network.model import Trained
     from ..scores.metrics import Scores
+    from ..slides.slide import Slide
 
 
 __all__ = [
-    "OURS", "Job", "Result", "Slide", "check_sampling", "complete", "describe", "export_item", "prepare", "score_rows",
+    "OURS", "Job", "Result", "check_sampling", "complete", "describe", "export_item", "prepare", "score_rows",
     "write_result", "write_results",
 ]  # fmt: skip
-
-
-class Slide(Protocol):
-    """What a run asks of its input: a Xenium bundle and a count cube both answer."""
-
-    name: str
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def genes(self) -> dict[str, int]: ...
-    def gene_maps(self, genes: Sequence[str], bin_um: float = ..., min_qv: float = ...) -> Sequence[GeneMap]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +111,7 @@ def prepare(
     def measured(gene_map: GeneMap) -> SparseMap:
         return refine(gene_map, sampling.stride) if fill_in else sample(gene_map, sampling.stride, sampling.phase)
 
-    images = getattr(slide, "images", ()) if config.imputation.image else ()
+    images = slide.images if config.imputation.image else ()
     on_demand = isinstance(maps, MapsOnDemand)
     sparse = with_image([measured(gene_map) for gene_map in (maps[:1] if on_demand else maps)], images)
     told = coexpression(sparse[0], slide, min_qv=grid.min_qv, filled_in=fill_in) if config.imputation.panel else None
@@ -134,8 +123,8 @@ def prepare(
         sparse = tuple(map(finished, sparse))
     truth = (None,) * len(maps) if fill_in else maps
     return Job(
-        config, sparse, truth, regions, Path(slide.path).name, time.perf_counter() - began,
-        edited_tissue=tissue is not None, size_um=getattr(slide, "given_um", None),
+        config, sparse, truth, regions, slide.path.name, time.perf_counter() - began,
+        edited_tissue=tissue is not None, size_um=slide.given_um,
     )  # fmt: skip
 
 
@@ -163,10 +152,7 @@ def _with_tissue(gene_map: GeneMap, tissue: np.ndarray) -> GeneMap:
 
 def check_sampling(slide: Slide, config: RunConfig) -> None:
     """Refuse a lattice that can't fit the slide before anything large is read; raises :class:`SamplingError`."""
-    extent = getattr(slide, "extent_um", None)
-    if extent is None:
-        return
-    y0, x0, y1, x1 = extent
+    extent = y0, x0, y1, x1 = slide.extent_um
     shape = Grid.over(extent, config.grid.bin_um).shape
     if min(shape) < 2:
         raise SamplingError(

@@ -19,6 +19,7 @@ from ..export.choice import has_script
 from ..files import written_whole
 from ..provenance import sparse_hash, versions
 from ..sampling.regions import write_regions
+from ..slides.opening import kind_of
 from ..training.learner import TIMED_STEPS
 
 if TYPE_CHECKING:
@@ -199,9 +200,9 @@ def _text(value: Any) -> str:
 
 
 def _slide(path: Path) -> str:
-    kind = {".npz": "--map", ".h5ad": "--hest"}.get(path.suffix.lower()) if path.is_file() else None
+    option = {"cube": "--map", "spots": "--hest"}.get(kind_of(path)) if path.is_file() else None
     path = path.expanduser().resolve()
-    return _option(kind, str(path)) if kind else shlex.quote(str(path))
+    return _option(option, str(path)) if option else shlex.quote(str(path))
 
 
 def _option(name: str, value: str) -> str:

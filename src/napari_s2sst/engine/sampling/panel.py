@@ -10,25 +10,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..errors import SamplingError
-from ..maps import GeneMap, SparseMap
+from ..maps import SparseMap
 from ..transcripts.table import MIN_QV
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_matrix
 
-
-class Panel(Protocol):
-    """What is asked of a slide."""
-
-    @property
-    def genes(self) -> dict[str, int]: ...
-    def gene_maps(self, genes: Sequence[str], bin_um: float = ..., min_qv: float = ...) -> Sequence[GeneMap]: ...
+    from ..slides.slide import Slide
 
 
 MOST_GENES = 500
@@ -49,11 +43,11 @@ BINS_AT_ONCE = 8192
 KEPT = 3
 """Lattices of which a slide's genes are kept, as long as it is open."""
 
-_kept: WeakKeyDictionary[Panel, dict[tuple, Coexpression | None]] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[Slide, dict[tuple, Coexpression | None]] = WeakKeyDictionary()
 
 
 def with_panel(
-    maps: Sequence[SparseMap], slide: Panel | None = None, *, min_qv: float = MIN_QV, filled_in: bool = False
+    maps: Sequence[SparseMap], slide: Slide | None = None, *, min_qv: float = MIN_QV, filled_in: bool = False
 ) -> list[SparseMap]:
     """The same maps, all sampled from this slide on one lattice, with what its other genes lead to expect in their bins.
 
@@ -97,7 +91,7 @@ def _of_each_other(maps: Sequence[SparseMap]) -> list[SparseMap]:
 
 
 def coexpression(
-    sparse: SparseMap, slide: Panel, *, min_qv: float = MIN_QV, filled_in: bool = False
+    sparse: SparseMap, slide: Slide, *, min_qv: float = MIN_QV, filled_in: bool = False
 ) -> Coexpression | None:
     """What the genes of a slide tell of each other on the lattice of one of its maps.
 
@@ -116,7 +110,7 @@ def coexpression(
         return found
 
 
-def is_known(sparse: SparseMap, slide: Panel, *, min_qv: float = MIN_QV, filled_in: bool = False) -> bool:
+def is_known(sparse: SparseMap, slide: Slide, *, min_qv: float = MIN_QV, filled_in: bool = False) -> bool:
     """Whether :func:`with_panel` would read nothing, because the slide's genes were counted on the same bins before."""
     return _place(sparse, min_qv, filled_in) in _kept.get(slide, {})
 
@@ -128,7 +122,7 @@ def _place(sparse: SparseMap, min_qv: float, filled_in: bool) -> tuple[Any, ...]
     )  # fmt: skip
 
 
-def _logarithms(names: Sequence[str], sparse: SparseMap, slide: Panel, min_qv: float, filled_in: bool) -> csc_matrix:
+def _logarithms(names: Sequence[str], sparse: SparseMap, slide: Slide, min_qv: float, filled_in: bool) -> csc_matrix:
     """(measured bins, genes) log1p of the counts; empty bins take no memory."""
     bin_um = sparse.bin_um * sparse.stride if filled_in else sparse.bin_um
     take = np.s_[:, :] if filled_in else tuple(slice(first, None, sparse.stride) for first in sparse.phase)

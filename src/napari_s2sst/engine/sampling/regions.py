@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
@@ -23,6 +23,9 @@ from shapely.geometry import MultiPolygon, Polygon, box, mapping, shape
 
 from ..errors import BundleError, RegionError
 from ..maps import GeneMap
+
+if TYPE_CHECKING:
+    from ..slides.slide import Slide
 
 UNIT_KEY = "s2sst_unit_um"
 """Member of a FeatureCollection that we write: um of 1 in its coordinates. Without it nobody knows but the user."""
@@ -314,7 +317,7 @@ class Picture:
     """Largest y and x of picture and transcripts."""
 
 
-def picture_of(slide: Any) -> Picture | None:
+def picture_of(slide: Slide) -> Picture | None:
     """None for a slide without a picture, or whose pixels nobody knows the size of."""
     try:
         image = next((image for image in slide.images if image.pixel_size_um), None)

@@ -1,9 +1,9 @@
 """Turn a path into the slide that lies there, whatever its kind: the only place that looks at what a slide's path ends with.
 
-    FILE.npz              a count cube                                      bins.open_count_cube
-    FILE.h5ad             spots on a square lattice                         h5ad.open_anndata
-    a SpatialData store   or the folder of its points or of an image        spatialdata_slide.open_spatialdata
-    anything else         a Xenium folder, or its experiment.xenium         xenium.open_xenium
+FILE.npz              a count cube                                      bins.open_count_cube
+FILE.h5ad             spots on a square lattice                         h5ad.open_anndata
+a SpatialData store   or the folder of its points or of an image        spatialdata_slide.open_spatialdata
+anything else         a Xenium folder, or its experiment.xenium         xenium.open_xenium
 """
 
 from __future__ import annotations

@@ -153,10 +153,10 @@ def cache_for(table: Path) -> CountCache | None:
     try:
         if table.stat().st_size < WORTH_BYTES.get(table.suffix, 0):
             return None
-        said = os.environ.get(VARIABLE, "").strip()
-        if said.lower() in OFF:
+        setting = os.environ.get(VARIABLE, "").strip()
+        if setting.lower() in OFF:
             return None
-        folder = Path(said).expanduser().absolute() if said else _users_folder()
+        folder = Path(setting).expanduser().absolute() if setting else _users_folder()
         slide = table.resolve().parent
         # A slide's folder stays as the instrument wrote it, whatever the variable says.
         return None if slide == folder.resolve() or slide in folder.resolve().parents else CountCache(folder)

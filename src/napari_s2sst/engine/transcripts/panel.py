@@ -35,10 +35,6 @@ class SparsePanel:
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    @property
-    def nbytes(self) -> int:
-        return self.starts.nbytes + self.bins.nbytes + self.counts.nbytes
-
     def occupied(self, gene: int) -> tuple[np.ndarray, np.ndarray]:
         """Flat bin numbers of one gene, and the counts there."""
         part = slice(self.starts[gene], self.starts[gene + 1])

@@ -196,7 +196,9 @@ class TranscriptTable:
         in_total = np.append(survey.is_gene, False)
         # Counts of all genes add up to the totals, and there are fewer bins to add up than transcripts to count.
         is_panel = np.array_equal(slot >= 0, in_total)
-        panel, of_all = self._counted(Tally(genes=len(genes), grid=grid, totals=totals and not is_panel), slot, in_total, min_qv)
+        panel, of_all = self._counted(
+            Tally(genes=len(genes), grid=grid, totals=totals and not is_panel), slot, in_total, min_qv
+        )
         if is_panel and (totals or key):
             of_all = panel.totals()
             if key and key["end"] == (file_key(self.path) or {}).get("end"):

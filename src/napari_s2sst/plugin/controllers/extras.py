@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ...engine.pictures.outlines import BoundaryKind, find_boundaries, read_boundaries
 from ...engine.slides.histology import find_histology
+from ...engine.slides.slide import Slide
 from ...engine.transcripts.table import MIN_QV
 from ..panels.slide.card import Choice
 from ..threads.background import Background
@@ -39,7 +40,7 @@ class Extras(QObject):
     def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.viewer = viewer
-        self._slide: Any = None
+        self._slide: Slide | None = None
         self._genes: tuple[str, ...] = ()
         self._min_qv = MIN_QV
         self._without: dict[str, str] = {}  # key -> why there is no such layer
@@ -77,7 +78,7 @@ class Extras(QObject):
 
     # ---- what there is
 
-    def setSlide(self, slide: Any | None) -> None:
+    def setSlide(self, slide: Slide | None) -> None:
         """Another slide, of any kind the engine opens: the layers of the one before are taken away."""
         for key in KEYS:
             self._take_away(key)
@@ -128,9 +129,9 @@ class Extras(QObject):
             return "Choose a gene first."
         return self._without.get(key, "")
 
-    def _look_around(self, slide: Any) -> None:
+    def _look_around(self, slide: Slide) -> None:
         """Find out which files there are, by their names."""
-        folder = Path(slide.path)
+        folder = slide.path
         if not slide.images:
             self._without[DENSITY] = "This slide has no image, so the density is shown already."
         if not folder.is_dir():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
@@ -87,9 +86,9 @@ class Instant(QObject):
             phase=chosen.sampling.phase, normalisation=chosen.grid.normalisation, device="cpu",
         )  # fmt: skip
         return Request(
-            (session.gene_map,), config, session.sampling.mode, Path(session.slide.path), self._regions(),
-            images=tasks.images_of(session.slide), panel=session.slide, edited_tissue=self._tissue.edited,
-            size_um=getattr(session.slide, "given_um", None),
+            (session.gene_map,), config, session.sampling.mode, session.slide.path, self._regions(),
+            images=session.slide.images, panel=session.slide, edited_tissue=self._tissue.edited,
+            size_um=session.slide.given_um,
         )  # fmt: skip
 
     def _imputed(self, request: Request, result: Any) -> None:

@@ -10,14 +10,13 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...engine.errors import BundleError
-from ...engine.reports.log import hide_name, hide_path
-from ...engine.slides.opening import SizeQuestion, open_with_size, question_of, question_to
+from ...engine.slides.questions import SizeQuestion, question_of, question_to
 from ..panels.slide.questions import SizeDialog
 from ..session import Session
 from ..threads import tasks
 from ..threads.background import Background
 from ..viewer.display import Display
-from ..viewer.layers import slide_layers, slide_of
+from ..viewer.layers import slide_of
 from ..widgets.docked import single_shot
 
 
@@ -27,21 +26,13 @@ def read_slide(path: Path, known: bool, asks: bool) -> tasks.OpenedSlide | SizeQ
     Raises BundleError.
     """
     try:
-        found = tasks.open_slide(path, known)
+        opened = tasks.load_slide(path, known=known)
     except BundleError:
         if asks and (question := question_to(path)) is not None:
             return question
         raise
-    question = question_of(found.slide) if asks else None
-    return question if question is not None and question.kind == "pixel" else found
-
-
-def read_sized(path: Path, size_um: float) -> tasks.OpenedSlide:
-    """A slide whose pixels or bins are of the size that its user says. Raises BundleError."""
-    hide_path(path, "the slide")
-    slide = open_with_size(path, size_um)
-    hide_name(slide.name, "the slide's name")
-    return tasks.OpenedSlide(slide, slide_layers(slide), dict(slide.genes))
+    question = question_of(opened.slide) if asks else None
+    return question if question is not None and question.kind == "pixel" else opened
 
 
 class Opening(QObject):
@@ -127,11 +118,11 @@ class Opening(QObject):
         if new:
             self.open(new[-1])
 
-    def _read(self, found: tasks.OpenedSlide | SizeQuestion) -> None:
-        if isinstance(found, SizeQuestion):
-            self._ask(found)
+    def _read(self, answer: tasks.OpenedSlide | SizeQuestion) -> None:
+        if isinstance(answer, SizeQuestion):
+            self._ask(answer)
         else:
-            self._opened(found)
+            self._opened(answer)
 
     def _ask(self, question: SizeQuestion) -> None:
         if self.dialog is not None:
@@ -152,20 +143,20 @@ class Opening(QObject):
             known = path in self.display.slides()
             self._background.start(lambda: read_slide(path, known, False), self._read)
         else:
-            self._background.start(lambda: read_sized(path, size_um), self._opened_anew)
+            self._background.start(lambda: tasks.load_slide(path, size_um), self._opened_anew)
 
-    def _opened_anew(self, slide: tasks.OpenedSlide) -> None:
+    def _opened_anew(self, opened: tasks.OpenedSlide) -> None:
         """What is in the viewer of it lies at another scale."""
         layers = self.display.viewer.layers
-        for layer in [layer for layer in layers if slide_of(layer) == Path(slide.slide.path)]:
+        for layer in [layer for layer in layers if slide_of(layer) == opened.slide.path]:
             layers.remove(layer)
-        self._opened(slide)
+        self._opened(opened)
 
-    def _opened(self, slide: tasks.OpenedSlide) -> None:
+    def _opened(self, opened: tasks.OpenedSlide) -> None:
         self.leaving.emit()
-        self.session.open(slide.slide)
-        path = Path(slide.slide.path)
+        self.session.open(opened.slide)
+        path = opened.slide.path
         self._seen.append(path)
-        self.display.show_slide(path, slide.layers)
-        self.opened.emit(slide)
+        self.display.show_slide(path, opened.layers)
+        self.opened.emit(opened)
         self.notice_soon()  # what was dropped meanwhile

@@ -19,6 +19,7 @@ from ...engine.sampling.regions import (
     write_explorer_csv,
     write_regions,
 )
+from ...engine.slides.slide import Slide
 from ..panels.sampling.regions import RegionPanel
 from ..panels.slide.questions import PixelQuestion
 from ..viewer import region_layer as on_layer
@@ -127,7 +128,7 @@ class Regions(QObject):
             on_layer.add_again(layer, shapes)
             self._take_as_named()
 
-    def set_slide(self, slide: Any) -> None:
+    def set_slide(self, slide: Slide) -> None:
         """Another slide, without regions yet; its picture is what pixels are counted on."""
         self.clear()
         self.picture = picture_of(slide)

@@ -182,7 +182,7 @@ class Results(QObject):
         from ..panels.results.export_dialog import ExportDialog
 
         entries, shown = self.session.entries, self.session.shown
-        self.dialog = ExportDialog(*self.items(), self._window, store=getattr(self.session.slide, "store", None))
+        self.dialog = ExportDialog(*self.items(), self._window, store=self.session.slide.store)
         if self.dialog.exec() == QDialog.DialogCode.Accepted:
             choice = self.dialog.value()
             self._write(choice.folder, choice, entries if choice.every_result else (shown,))

@@ -128,9 +128,9 @@ class Resuming(QObject):
 
     def _is_open(self, offered: Interrupted) -> bool:
         slide, record = self.session.slide, offered.record
-        if slide is None or Path(slide.path).absolute() != record.slide:
+        if slide is None or slide.path.absolute() != record.slide:
             return False
-        return record.size_um in (None, getattr(slide, "given_um", None))
+        return record.size_um in (None, slide.given_um)
 
     def slide_opened(self, _: tasks.OpenedSlide) -> None:
         """The window has shown it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
@@ -15,7 +14,7 @@ from ...engine.sampling.regions import Region
 from ..panels.pages import Panels
 from ..session import Session, Several, State
 from ..threads.request import KEEP_EVERY_S, LiveScores, Request, Stage, Told
-from ..threads.tasks import Counted, images_of
+from ..threads.tasks import Counted
 from ..viewer.display import Display
 from ..viewer.layers import value_limits
 from ..widgets.clock import clock
@@ -106,9 +105,9 @@ class Runs(QObject):
         waiting = [tuple(each.gene for group in groups[at:] for each in group) for at in range(1, len(groups) + 1)]
         return [
             Request(
-                group, session.config, session.sampling.mode, Path(session.slide.path), regions, start, trains, edited_tissue,
+                group, session.config, session.sampling.mode, session.slide.path, regions, start, trains, edited_tissue,
                 painted, session.slide.name, then, new_training() if keeps else None, self.keep_every_s,
-                images=images_of(session.slide), panel=session.slide, size_um=getattr(session.slide, "given_um", None),
+                images=session.slide.images, panel=session.slide, size_um=session.slide.given_um,
                 cluster=session.cluster if keeps else None,
             )
             for group, then in zip(groups, waiting, strict=True)

@@ -14,7 +14,7 @@ from ...engine.slides.structure import GeneStructure, structure_parts
 from .run import sentence
 
 if TYPE_CHECKING:
-    from ...engine.slides.structure import Slide
+    from ...engine.slides.slide import Slide
 
 
 from collections.abc import Callable

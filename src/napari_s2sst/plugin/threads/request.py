@@ -17,8 +17,8 @@ from ..session import Mode
 if TYPE_CHECKING:
     from ...engine.network.model import Trained
     from ...engine.pictures.stains import StainImage
-    from ...engine.sampling.panel import Panel
     from ...engine.scores.metrics import Scores
+    from ...engine.slides.slide import Slide
 
 KEEP_EVERY_S = 30.0
 """Work that a crash may cost."""
@@ -73,7 +73,7 @@ class Request:
     """Go on from what is kept there."""
     images: tuple[StainImage, ...] = ()
     """The slide's stains, for settings that look at them."""
-    panel: Panel | None = None
+    panel: Slide | None = None
     """The opened slide, for settings that look at its other genes."""
     size_um: float | None = None
     """The slide's pixel, bin or unit as its user said it, where no file does."""

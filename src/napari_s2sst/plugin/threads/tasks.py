@@ -20,26 +20,31 @@ from .run import job_of, seen_of, sparse_of
 if TYPE_CHECKING:
     from ...engine.export.choice import ExportChoice
     from ...engine.network.model import Trained
-    from ...engine.pictures.stains import StainImage
     from ...engine.runs.kept import Interrupted
     from ...engine.runs.run import Result
     from ...engine.scores.diagnostics import Diagnostics
     from ...engine.scores.regions import RegionRow
+    from ...engine.slides.slide import Slide
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedSlide:
     """A slide, and what is slow to find out about it."""
 
-    slide: Any
+    slide: Slide
     layers: list[LayerData]
     genes: dict[str, int]
 
 
-def open_slide(path: Path, known: bool) -> OpenedSlide:
-    """Read what the window shows of a slide; ``known``: its layers are in the viewer already. Raises BundleError."""
+def load_slide(path: Path, size_um: float | None = None, *, known: bool = False) -> OpenedSlide:
+    """Read what the window shows of a slide; ``known``: its layers are in the viewer already. Raises BundleError.
+
+    ``size_um`` is what its user says of its pixels, bins or unit, where no file tells.
+    """
+    from ...engine.slides.opening import open_slide
+
     hide_path(path, "the slide")
-    slide = opened(path)
+    slide = open_slide(path, size_um)
     hide_name(slide.name, "the slide's name")
     genes = dict(slide.genes)
     return OpenedSlide(slide, [] if known else slide_layers(slide), genes)
@@ -50,22 +55,7 @@ def open_sample(known: Sequence[Path]) -> OpenedSlide:
     from ..viewer.sample_data import sample_slide_folder
 
     folder = sample_slide_folder()
-    return open_slide(folder, folder in known)
-
-
-def opened(path: Path) -> Any:
-    """A Xenium or SpatialData folder, a count cube or an AnnData file, by what the path looks like. Raises BundleError."""
-    if path.suffix == ".npz":
-        from ...engine.slides.bins import open_count_cube
-
-        return open_count_cube(path)
-    if path.suffix == ".h5ad":
-        from ...engine.slides.opening import open_hest
-
-        return open_hest(path)
-    from ...engine.slides.opening import open_slide_folder
-
-    return open_slide_folder(path)
+    return load_slide(folder, known=folder in known)
 
 
 Edited = Callable[[GeneMap], GeneMap]
@@ -83,7 +73,7 @@ class Counted:
 
 
 def count_genes(
-    slide: Any, genes: Sequence[str], config: RunConfig, regions: tuple[Region, ...], edited: Edited
+    slide: Slide, genes: Sequence[str], config: RunConfig, regions: tuple[Region, ...], edited: Edited
 ) -> Counted:
     """Counts of some genes in one pass, in the edited tissue, inside the regions.
 
@@ -93,11 +83,6 @@ def count_genes(
         hide_name(region.name, f"region {number}")
     maps = [edited(each) for each in slide.gene_maps(list(genes), bin_um=config.grid.bin_um, min_qv=config.grid.min_qv)]
     return Counted(tuple(restrict(each, regions) if regions else each for each in maps), maps[0])
-
-
-def images_of(slide: Any) -> tuple[StainImage, ...]:
-    """The slide's stains; none where it is a table of counts."""
-    return tuple(getattr(slide, "images", ()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +96,7 @@ class Recalled:
     """On the best device there is, if the one it was on is gone."""
 
 
-def recall(interrupted: Interrupted, slide: Any, edited: Edited) -> Recalled:
+def recall(interrupted: Interrupted, slide: Slide, edited: Edited) -> Recalled:
     """Count an interrupted training's genes as they were counted. Raises CheckpointError where the slide is not the same."""
     from ...engine.device import choose_device
     from ...engine.provenance import sparse_hash
@@ -122,7 +107,7 @@ def recall(interrupted: Interrupted, slide: Any, edited: Edited) -> Recalled:
     try:
         counted = count_genes(slide, (*record.genes, *record.waiting), record.config, record.regions, edited)
         maps = counted.maps[: len(record.genes)]
-        request = Request(maps, record.config, Mode(record.mode), record.slide, images=images_of(slide))
+        request = Request(maps, record.config, Mode(record.mode), record.slide, images=slide.images)
         found = sparse_hash(seen_of(request))
         start = interrupted.kept.start()
     except S2SSTError as error:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...engine.pictures.outlines import Boundaries, BoundaryKind
 from ...engine.slides.histology import Histology, find_histology, open_histology
+from ...engine.slides.slide import Slide
 from ...engine.transcripts.positions import MAX_POINTS, Positions, read_positions
 from .layers import TISSUE_COLORMAP, LayerData
 from .layers import density_layer as slide_density_layer
@@ -43,14 +44,14 @@ def fine_bin_um(extent_um: tuple[float, float, float, float]) -> float:
     return next((bin_um for bin_um in FINE_BINS_UM if side <= bin_um * MAX_BINS_ALONG), FINE_BINS_UM[-1])
 
 
-def load_density(slide: Any) -> Loaded:
+def load_density(slide: Slide) -> Loaded:
     """All transcripts per fine bin."""
     values, meta, kind = slide_density_layer(slide, fine_bin_um(slide.extent_um))
     # Not one of the layers that the slide consists of: it comes and goes.
     return Loaded(((values, meta | {"name": "transcript density", "metadata": {}}, kind),))
 
 
-def load_transcripts(slide: Any, genes: Sequence[str], min_qv: float, at_most: int = MAX_POINTS) -> Loaded:
+def load_transcripts(slide: Slide, genes: Sequence[str], min_qv: float, at_most: int = MAX_POINTS) -> Loaded:
     """A layer of points for each gene; one map of their density, and a note, when they are more than ``at_most``.
 
     Raises :class:`~..engine.errors.BundleError` on an unknown gene or a broken table.
@@ -86,7 +87,7 @@ def load_outlines(boundaries: Boundaries, kind: BoundaryKind) -> Loaded:
     return Loaded((outline_layer(kind),), boundaries=boundaries)
 
 
-def load_histology(slide: Any) -> Loaded:
+def load_histology(slide: Slide) -> Loaded:
     """The slide's aligned H&E picture. Raises :class:`~..engine.errors.BundleError`."""
     histology = open_histology(find_histology(slide.path), slide)
     return Loaded((histology_layer(histology),), histology.note)

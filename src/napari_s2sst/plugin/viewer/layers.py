@@ -9,7 +9,7 @@ Outside the tissue a map is NaN, which napari draws transparent, so the morpholo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -18,6 +18,9 @@ from napari.utils.colormaps import AVAILABLE_COLORMAPS, Colormap
 from ...engine.config import RunConfig
 from ...engine.maps import GeneMap, Normalisation, NormalisationKind, SparseMap
 from ...engine.sampling.lattice import lattice
+
+if TYPE_CHECKING:
+    from ...engine.slides.slide import Slide
 
 LayerData = tuple[Any, dict[str, Any], str]
 """(data, keyword arguments of the layer, kind), as napari takes it."""
@@ -70,7 +73,7 @@ ERROR_COLORMAP = _blue_red()
 LATTICE_COLORMAP = Colormap([[0.55, 0.95, 1.0, 1.0], [0.55, 0.95, 1.0, 1.0]], name="lattice")
 
 
-def slide_layers(slide: Any) -> list[LayerData]:
+def slide_layers(slide: Slide) -> list[LayerData]:
     """One image layer a stain; the density of all transcripts without any image, or where nobody says how large its pixels are."""
     images = [image for image in slide.images if image.pixel_size_um is not None]
     if not images:
@@ -94,9 +97,9 @@ def slide_layers(slide: Any) -> list[LayerData]:
     return layers
 
 
-def density_layer(slide: Any, bin_um: float = 20.0) -> LayerData:
+def density_layer(slide: Slide, bin_um: float = 20.0) -> LayerData:
     """All transcripts per bin, for a slide that has no image."""
-    bin_um = getattr(slide, "bin_um", None) or bin_um  # a count cube knows one bin size only
+    bin_um = slide.bin_um or bin_um  # a count cube knows one bin size only
     anyone = slide.gene_map(next(iter(slide.genes)), bin_um=bin_um)
     totals = anyone.values if anyone.totals is None else anyone.totals
     meta = _placed(anyone.bin_um, anyone.origin_um) | {

@@ -34,9 +34,10 @@ def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None
 
 def read_slide(path: str | Path | list[str]) -> list[LayerData]:
     """The slide's layers. Raises BundleError when the folder can't be read."""
-    from ...engine.slides.opening import open_slide_folder, question_of
+    from ...engine.slides.opening import open_slide
+    from ...engine.slides.questions import question_of
 
-    slide = open_slide_folder(_single(path))
+    slide = open_slide(_single(path), kind="folder")
     layers = slide_layers(slide)
     if question_of(slide) is not None:
         _tell(

@@ -10,7 +10,7 @@ from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
-from ....engine.slides.opening import SizeQuestion
+from ....engine.slides.questions import SizeQuestion
 
 # ---- Show which slide is open, what goes on, and ask for another one; always in sight above the pages.
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QDialog, QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ....engine.sampling.regions import Picture, Region
-from ....engine.slides.opening import SizeQuestion
+from ....engine.slides.questions import SizeQuestion
 
 # ---- Ask whether a file of regions counts in pixels of the slide's picture or in um.
 
