@@ -77,7 +77,8 @@ def made_slide(genes: int) -> CountCube:
     types = np.stack([np.exp(20 * field) for field in fields])
     shares = rng.dirichlet(np.ones(len(types)), genes) * np.geomspace(10, 0.05, genes)[:, None]
     counts = np.stack([rng.poisson(np.tensordot(share, types, 1)).astype(np.float32) for share in shares])
-    return CountCube(Path("made.npz"), counts, tuple(f"made {number}" for number in range(genes)), BIN_UM)
+    names = tuple(f"made {number}" for number in range(genes))
+    return CountCube(path=Path("made.npz"), counts=counts, names=names, bin_um=BIN_UM)
 
 
 def timed(work) -> float:

@@ -187,11 +187,11 @@ def panel_again(slide: Path, bin_um: float):
 
 def scores(slide: Path, bin_um: float):
     """every gene's spatial score"""
-    from napari_s2sst.engine.slides.structure import gene_structure
+    from napari_s2sst.engine.slides.structure import structure_parts
 
     bundle = opened(slide)
     genes = list(bundle.genes)
-    return lambda: gene_structure(bundle, genes, bin_um)
+    return lambda: list(structure_parts(bundle, genes, bin_um))
 
 
 def scores_kept(slide: Path, bin_um: float):

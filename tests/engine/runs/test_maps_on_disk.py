@@ -18,6 +18,7 @@ from napari_s2sst.engine.runs.maps_on_disk import ARRAYS, MapsInFile
 from napari_s2sst.engine.runs.run import prepare
 from napari_s2sst.engine.sampling.lattice import SparseOnDemand
 from napari_s2sst.engine.sampling.regions import Region
+from napari_s2sst.engine.slides.slide import Slide
 from napari_s2sst.engine.transcripts.grid import Grid
 from napari_s2sst.engine.transcripts.panel import MapsOnDemand
 
@@ -25,10 +26,10 @@ BIN_UM = 25.0
 
 
 @dataclass(frozen=True, eq=False)
-class LargePanel:
+class LargePanel(Slide):
     """The sample slide, as though its maps were too many for the memory."""
 
-    slide: object
+    slide: Slide
 
     @property
     def name(self):
@@ -42,11 +43,21 @@ class LargePanel:
     def genes(self):
         return self.slide.genes
 
+    @property
+    def extent_um(self):
+        return self.slide.extent_um
+
+    def summary(self):
+        return self.slide.summary()
+
     def gene_maps(self, genes, bin_um=BIN_UM, min_qv=20.0):
         panel, _ = self.slide.transcripts.count(genes, Grid.over(self.slide.extent_um, bin_um))
         one = self.slide.gene_map(genes[0], bin_um)
         slots = tuple(range(len(genes)))
-        return MapsOnDemand(panel, tuple(genes), slots, one.tissue, one.totals, bin_um, one.origin_um)
+        return MapsOnDemand(
+            panel=panel, genes=tuple(genes), slots=slots, tissue=one.tissue, totals=one.totals, bin_um=bin_um,
+            origin_um=one.origin_um,
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +166,7 @@ from napari_s2sst.engine.network.model import load_model, shipped_model
 from napari_s2sst.engine.export.choice import ExportChoice
 from napari_s2sst.engine.benchmark.benchmark import PeakMemory
 from napari_s2sst.engine.runs.run import complete, prepare, write_result
+from napari_s2sst.engine.slides.slide import Slide
 from napari_s2sst.engine.transcripts.panel import MapsOnDemand, counted
 
 GENES, SIDE = 40, 500
@@ -165,14 +177,17 @@ at = np.random.default_rng(0).choice(np.flatnonzero(tissue), (GENES, 2000)) + np
 panel = counted(at.ravel().astype(np.uint32), GENES, (SIDE, SIDE))
 names = tuple(f"G{number}" for number in range(GENES))
 
-class Slide:
-    name, path, genes = "many", folder, dict.fromkeys(names, 2000)
+class Many(Slide):
+    name, path, genes, extent_um = "many", folder, dict.fromkeys(names, 2000), (0.0, 0.0, 20.0 * SIDE, 20.0 * SIDE)
+    def summary(self):
+        return "many"
     def gene_maps(self, genes, bin_um=20.0, min_qv=20.0):
         totals = panel.totals().astype(np.float32)
-        return MapsOnDemand(panel, names, tuple(range(GENES)), tissue, totals, bin_um, (0.0, 0.0))
+        return MapsOnDemand(panel=panel, genes=names, slots=tuple(range(GENES)), tissue=tissue, totals=totals,
+                            bin_um=bin_um, origin_um=(0.0, 0.0))
 
 def run(names_wanted):
-    job = prepare(Slide(), names_wanted, RunConfig.preset("instant", device="cpu"), fill_in=True)
+    job = prepare(Many(), names_wanted, RunConfig.preset("instant", device="cpu"), fill_in=True)
     result = complete(job, load_model(shipped_model(2)), keep_in=folder)
     write_result(folder, result, choice=ExportChoice(ome_tiff=False, figure=False))
     return result

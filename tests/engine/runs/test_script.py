@@ -24,7 +24,7 @@ from napari_s2sst.engine.runs.run import complete, prepare, write_result
 from napari_s2sst.engine.runs.script import script_of, settings_of, write_script
 from napari_s2sst.engine.sampling.regions import Region
 from napari_s2sst.engine.slides.bins import open_count_cube
-from napari_s2sst.engine.slides.opening import open_with_size
+from napari_s2sst.engine.slides.opening import open_slide
 from napari_s2sst.engine.training.learner import TIMED_STEPS
 from napari_s2sst.engine.training.train import stopping_at
 
@@ -131,7 +131,7 @@ def test_a_model_used_as_it_is_on_a_finer_grid_repeats_bit_for_bit(cube, tmp_pat
 @pytest.mark.skipif(sys.platform == "win32", reason="the script is for a POSIX shell")
 def test_a_bin_size_that_only_the_user_knew_is_said_again(cube_without_bin, tmp_path):
     config = RunConfig.preset("instant", device="cpu", bin_um=12.5)
-    job = prepare(open_with_size(cube_without_bin, 12.5), ["WAVE"], config)
+    job = prepare(open_slide(cube_without_bin, 12.5), ["WAVE"], config)
     result = complete(job, fit(list(job.sparse), job.config))
     assert "--size-um 12.5" in script_of(result, cube_without_bin)
     run = assert_repeats(tmp_path / "out", result, cube_without_bin, tmp_path)

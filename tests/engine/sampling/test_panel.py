@@ -32,7 +32,8 @@ def cell_types(seed=0, genes=GENES):
 
 
 def slide_of(counts):
-    return CountCube(Path("made.npz"), counts, tuple(f"G{number}" for number in range(len(counts))), BIN_UM)
+    names = tuple(f"G{number}" for number in range(len(counts)))
+    return CountCube(path=Path("made.npz"), counts=counts, names=names, bin_um=BIN_UM)
 
 
 @pytest.fixture(scope="module")

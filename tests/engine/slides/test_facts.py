@@ -6,7 +6,7 @@ from scipy import sparse
 
 from napari_s2sst.engine.slides.bins import open_count_cube
 from napari_s2sst.engine.slides.facts import slide_facts
-from napari_s2sst.engine.slides.opening import HestSlide
+from napari_s2sst.engine.slides.h5ad import AnnDataSlide
 from napari_s2sst.engine.slides.xenium import open_xenium
 
 
@@ -48,7 +48,10 @@ def test_a_count_cube_says_its_bins_and_no_software(cube):
 @pytest.mark.parametrize("assumed", [False, True])
 def test_a_hest_slide_says_when_its_bins_are_assumed(tmp_path, assumed):
     counts = sparse.csc_matrix(np.array([[1, 2], [3, 4]], np.float32))
-    slide = HestSlide(tmp_path / "TENX94.h5ad", counts, ("A", "B"), np.array([0, 5]), (2, 3), 100.0, None, assumed)
+    slide = AnnDataSlide(
+        path=tmp_path / "TENX94.h5ad", counts=counts, names=("A", "B"), bins=np.array([0, 5]), shape=(2, 3), bin_um=100.0,
+        bin_is_assumed=assumed,
+    )  # fmt: skip
     facts = dict(slide_facts(slide))
     assert facts["Counts"] == "10"
     assert facts["Bins"] == ("100 um (assumed), 3 x 2" if assumed else "100 um, 3 x 2")

@@ -1,5 +1,7 @@
 """Tables of spots on square lattices as their makers write them: Spatial Transcriptomics, binned Visium HD, and others."""
 
+import math
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -8,7 +10,6 @@ from scipy import sparse
 
 from napari_s2sst.engine.errors import BundleError
 from napari_s2sst.engine.slides.h5ad import open_anndata
-from napari_s2sst.engine.slides.opening import HestSlide, open_hest
 
 GENES = ["ACTB", "EPCAM", "VIM"]
 
@@ -63,7 +64,7 @@ def test_names_of_spatial_transcriptomics_place_its_spots_and_its_200_um_are_sai
     assert (slide.bin_um, slide.bin_is_assumed) == (200.0, True)
     assert "assumed, as of Spatial Transcriptomics" in slide.summary()
     assert slide.pitch_px == (pytest.approx(287.0) if with_xy else None)
-    assert slide.missing_spots == 13
+    assert math.prod(slide.shape) - len(slide.bins) == 13
 
 
 def test_an_array_that_lies_tilted_on_its_picture_is_placed_by_its_names(tmp_path):
@@ -106,7 +107,7 @@ def test_binned_visium_hd_lies_as_its_picture_does_with_the_bins_that_it_states(
     assert_same(slide, counts, kept)
     assert (slide.bin_um, slide.bin_is_assumed) == (8.0, False)
     assert slide.pixel_size_um == pytest.approx(8.0 / 29.2)
-    assert slide.missing_spots == np.count_nonzero(~kept)
+    assert math.prod(slide.shape) - len(slide.bins) == np.count_nonzero(~kept)
     assert slide.summary() == (
         f"3 genes on 40 x 33 bins of 8 um (by bin_size_um of its scalefactors), {kept.sum():,} of 1,320 bins filled"
     )
@@ -211,8 +212,3 @@ def test_no_sentence_speaks_of_hest_where_the_file_may_be_anyones(tmp_path):
         spoilt.append(str(refused.value))
     assert not [said for said in spoilt if "HEST" in said]
     assert all(str(tmp_path) in said for said in spoilt)
-
-
-def test_the_names_from_when_only_hest_was_read_still_work(tmp_path):
-    table, _ = visium_hd(counts_on_grid())
-    assert isinstance(open_hest(saved(table, tmp_path / "hd.h5ad")), HestSlide)

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from napari_s2sst import sample
 from napari_s2sst.engine.errors import BundleError
-from napari_s2sst.engine.slides.opening import open_hest
+from napari_s2sst.engine.slides.h5ad import open_anndata
 
 GENES = ["ACTA2", "ERBB2", "MKI67", "NegControlProbe_00042"]
 PITCH_PX = 100 / 0.2125
@@ -69,7 +69,7 @@ def assert_same_maps(slide, counts):
 
 def test_every_spot_is_in_its_bin_and_the_others_are_no_tissue(path):
     counts = counts_on_grid()
-    slide = open_hest(saved(table_of(counts), path))
+    slide = open_anndata(saved(table_of(counts), path))
     assert_same_maps(slide, counts)
     assert slide.shape == (12, 9)
     assert not slide.gene_map("ERBB2").tissue[:3, :4].any()
@@ -77,7 +77,7 @@ def test_every_spot_is_in_its_bin_and_the_others_are_no_tissue(path):
 
 def test_it_answers_what_a_run_asks_of_a_slide(path):
     counts = counts_on_grid()
-    slide = open_hest(saved(table_of(counts), path))
+    slide = open_anndata(saved(table_of(counts), path))
     assert slide.name == "TENX94"
     assert slide.path == path
     assert slide.images == ()
@@ -93,14 +93,14 @@ def test_counts_may_be_stored_sparse_or_dense(path, kind):
     counts = counts_on_grid()
     table = table_of(counts)
     table.X = kind(table.X)
-    assert_same_maps(open_hest(saved(table, path)), counts)
+    assert_same_maps(open_anndata(saved(table, path)), counts)
 
 
 def test_coordinates_alone_are_enough(path):
     counts = counts_on_grid()
     table = table_of(counts)
     table.obs = table.obs[["in_tissue"]]
-    assert_same_maps(open_hest(saved(table, path)), counts)
+    assert_same_maps(open_anndata(saved(table, path)), counts)
 
 
 def test_whole_pixels_never_add_up_to_a_shifted_bin(path):
@@ -108,7 +108,7 @@ def test_whole_pixels_never_add_up_to_a_shifted_bin(path):
     table = table_of(counts)
     table.obs = table.obs[["in_tissue"]]
     table.obsm["spatial"] = np.rint(table.obsm["spatial"]).astype(np.int64)
-    assert_same_maps(open_hest(saved(table, path)), counts)
+    assert_same_maps(open_anndata(saved(table, path)), counts)
 
 
 def test_rows_and_columns_alone_are_enough(path):
@@ -116,7 +116,7 @@ def test_rows_and_columns_alone_are_enough(path):
     table = table_of(counts)
     table.obs = table.obs[["array_row", "array_col"]]
     del table.obsm["spatial"]
-    slide = open_hest(saved(table, path))
+    slide = open_anndata(saved(table, path))
     assert_same_maps(slide, counts)
     assert (slide.bin_um, slide.bin_is_assumed) == (100.0, True)
 
@@ -126,7 +126,7 @@ def test_rows_and_columns_numbered_after_empty_bins_were_dropped_are_not_believe
     table = table_of(counts)
     number = np.arange(len(table))  # what HEST's pool_bins_visiumhd does
     table.obs["array_col"], table.obs["array_row"] = number % 9, number // 9
-    assert_same_maps(open_hest(saved(table, path)), counts)
+    assert_same_maps(open_anndata(saved(table, path)), counts)
 
 
 def test_the_bin_is_the_distance_of_spots_by_the_metadata_beside_the_file(path):
@@ -134,18 +134,18 @@ def test_the_bin_is_the_distance_of_spots_by_the_metadata_beside_the_file(path):
     beside = path.parents[1] / "metadata" / "TENX94.json"
     beside.parent.mkdir()
     beside.write_text(json.dumps({"pixel_size_um_embedded": 1.0, "pixel_size_um_estimated": 0.17}))
-    slide = open_hest(path)
+    slide = open_anndata(path)
     assert (slide.bin_um, slide.pixel_size_um) == (80.0, 0.17)
 
 
 def test_the_bin_is_the_distance_of_spots_by_the_pixel_size_in_the_file(path):
     table = table_of(counts_on_grid())
     table.uns["pixel_size_um_estimated"] = 0.425
-    assert open_hest(saved(table, path)).bin_um == 200.0
+    assert open_anndata(saved(table, path)).bin_um == 200.0
 
 
 def test_a_spot_of_55_um_on_bins_of_100_um_tells_the_pixel_size(path):
-    slide = open_hest(saved(table_of(counts_on_grid()), path))
+    slide = open_anndata(saved(table_of(counts_on_grid()), path))
     assert slide.pixel_size_um == pytest.approx(0.2125)
     assert (slide.bin_um, slide.bin_is_assumed) == (100.0, False)
 
@@ -153,13 +153,13 @@ def test_a_spot_of_55_um_on_bins_of_100_um_tells_the_pixel_size(path):
 def test_without_any_pixel_size_the_bin_is_hests_100_um(path):
     table = table_of(counts_on_grid())
     del table.uns["spatial"]
-    slide = open_hest(saved(table, path))
+    slide = open_anndata(saved(table, path))
     assert (slide.bin_um, slide.bin_is_assumed) == (100.0, True)
 
 
 def test_an_unknown_gene_gets_the_nearest_names(path):
     with pytest.raises(BundleError, match=r"no gene 'ERBB3' in TENX94.*ERBB2"):
-        open_hest(saved(table_of(counts_on_grid()), path)).gene_map("ERBB3")
+        open_anndata(saved(table_of(counts_on_grid()), path)).gene_map("ERBB3")
 
 
 # what is refused
@@ -192,7 +192,7 @@ def test_visiums_honeycomb_is_refused_however_its_places_are_said(path, turn, wi
     with pytest.raises(
         BundleError, match=r"TENX94\.h5ad lie in a honeycomb.*square bins is needed.*Choose a Xenium sample"
     ):
-        open_hest(saved(table, path))
+        open_anndata(saved(table, path))
 
 
 def test_a_table_of_cells_is_refused(path):
@@ -200,7 +200,7 @@ def test_a_table_of_cells_is_refused(path):
     table.obs = table.obs[["in_tissue"]]
     table.obsm["spatial"] = np.random.default_rng(0).uniform(0, 4000, (len(table), 2))
     with pytest.raises(BundleError, match=r"TENX94\.h5ad do not lie on a grid.*half a bin off.*not a table of cells"):
-        open_hest(saved(table, path))
+        open_anndata(saved(table, path))
 
 
 def no_places(table):
@@ -251,7 +251,7 @@ def test_a_table_that_will_not_do_is_one_clear_sentence_with_the_files_name(path
     table = table_of(counts_on_grid())
     spoil(table)
     with pytest.raises(BundleError, match=said) as refused:
-        open_hest(saved(table, path))
+        open_anndata(saved(table, path))
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -261,9 +261,9 @@ def test_a_file_of_another_kind_is_one_clear_sentence(path):
     with h5py.File(path, "w") as file:
         file["matrix/data"] = np.arange(3)
     with pytest.raises(BundleError, match=r"TENX94\.h5ad can't be read as a table of anndata"):
-        open_hest(path)
+        open_anndata(path)
     path.write_bytes(b"PK\x03\x04 not HDF5")
     with pytest.raises(BundleError, match="can't be read as a table of anndata"):
-        open_hest(path)
+        open_anndata(path)
     with pytest.raises(BundleError, match="There is no file"):
-        open_hest(path.with_name("TENX95.h5ad"))
+        open_anndata(path.with_name("TENX95.h5ad"))

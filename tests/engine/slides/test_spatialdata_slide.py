@@ -20,7 +20,7 @@ sd = pytest.importorskip("spatialdata", reason='spatialdata is not installed: pi
 
 from napari_s2sst import GeneMap, interpolate, sample  # noqa: E402
 from napari_s2sst.engine.export.spatialdata_tables import check_store, write_into  # noqa: E402
-from napari_s2sst.engine.slides.opening import open_with_size, question_to  # noqa: E402
+from napari_s2sst.engine.slides.questions import question_to  # noqa: E402
 from napari_s2sst.engine.slides.spatialdata_slide import UnitError, open_spatialdata  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -188,7 +188,7 @@ def test_where_nobody_says_what_a_um_is_it_is_asked_for_and_taken(flat, ours, tm
         open_slide(place)
     question = question_to(place)
     assert (question.kind, question.path) == ("unit", place)
-    for slide in (open_spatialdata(place, unit_um=PIXEL_UM), open_with_size(place, PIXEL_UM)):
+    for slide in (open_spatialdata(place, unit_um=PIXEL_UM), open_slide(place, PIXEL_UM)):
         assert slide.extent_um == pytest.approx(ours.extent_um, abs=1e-3)
     with pytest.raises(BundleError, match="above 0"):
         open_spatialdata(place, unit_um=-1.0)

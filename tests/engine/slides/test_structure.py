@@ -8,11 +8,15 @@ import pytest
 from napari_s2sst.engine.errors import BundleError
 from napari_s2sst.engine.maps import GeneMap
 from napari_s2sst.engine.slides.bins import open_count_cube
-from napari_s2sst.engine.slides.opening import open_hest
-from napari_s2sst.engine.slides.structure import gene_structure, morans_i, structure_parts
+from napari_s2sst.engine.slides.h5ad import open_anndata
+from napari_s2sst.engine.slides.structure import morans_i, structure_parts
 from napari_s2sst.engine.slides.xenium import open_xenium
 
 EVERYWHERE = np.ones((12, 12), bool)
+
+
+def scores_of(slide, genes, bin_um=20.0):
+    return {gene: score for part in structure_parts(slide, genes, bin_um) for gene, score in part.items()}
 
 
 def by_definition(values, tissue) -> float:
@@ -99,7 +103,7 @@ def expected(gene_map: GeneMap) -> tuple[int, float, float]:
 
 
 def test_every_gene_of_a_slide_has_the_score_of_its_own_map(bundle):
-    found = gene_structure(bundle, bundle.genes, 20.0)
+    found = scores_of(bundle, bundle.genes, 20.0)
     assert list(found) == list(bundle.genes)
     for gene_map in bundle.gene_maps(bundle.genes, 20.0):
         each = found[gene_map.gene]
@@ -107,7 +111,7 @@ def test_every_gene_of_a_slide_has_the_score_of_its_own_map(bundle):
 
 
 def test_the_transcripts_of_a_slide_are_those_of_its_list_of_genes(bundle):
-    found = gene_structure(bundle, bundle.genes)
+    found = scores_of(bundle, bundle.genes)
     assert {gene: each.transcripts for gene, each in found.items()} == bundle.genes
 
 
@@ -115,17 +119,16 @@ def test_parts_and_blocks_change_no_score(bundle):
     bins = bundle.gene_map(next(iter(bundle.genes))).values.size
     parts = list(structure_parts(bundle, bundle.genes, block_bytes=4 * bins * 5, part_values=bins * 2))
     assert [len(part) for part in parts[:4]] == [2, 2, 1, 2]
-    assert {gene: each for part in parts for gene, each in part.items()} == gene_structure(bundle, bundle.genes)
+    assert {gene: each for part in parts for gene, each in part.items()} == scores_of(bundle, bundle.genes)
 
 
-def test_parts_are_told_as_they_come_and_are_all_that_is_returned(bundle):
-    told = []
-    found = gene_structure(bundle, bundle.genes, 10.0, on_part=told.append)
-    assert [gene for part in told for gene in part] == list(found)
+def test_parts_come_in_the_order_asked_for_and_tell_each_gene_once(bundle):
+    genes = list(bundle.genes)[::-1]
+    assert [gene for part in structure_parts(bundle, [*genes, genes[0]], 10.0) for gene in part] == genes
 
 
 def test_a_cube_is_scored_on_its_own_bins(cube):
-    found = gene_structure(open_count_cube(cube), ["WAVE", "SILENT"], 20.0)
+    found = scores_of(open_count_cube(cube), ["WAVE", "SILENT"], 20.0)
     assert found["WAVE"].morans_i == pytest.approx(expected(open_count_cube(cube).gene_map("WAVE"))[2])
     assert found["WAVE"].morans_i > 0.3
     assert (found["SILENT"].transcripts, found["SILENT"].bins_share) == (0, 0.0)
@@ -133,8 +136,8 @@ def test_a_cube_is_scored_on_its_own_bins(cube):
 
 
 def test_a_hest_slide_is_scored_inside_its_spots(hest_file):
-    slide = open_hest(hest_file)
-    for gene, each in gene_structure(slide, slide.genes).items():
+    slide = open_anndata(hest_file)
+    for gene, each in scores_of(slide, slide.genes).items():
         assert each.transcripts == slide.genes[gene]
         assert (each.transcripts, each.bins_share, each.morans_i) == pytest.approx(expected(slide.gene_map(gene)))
 
@@ -159,18 +162,18 @@ def hest_file(tmp_path):
 
 def test_an_unknown_gene_is_a_sentence(bundle):
     with pytest.raises(BundleError, match="There is no gene 'NOPE'"):
-        gene_structure(bundle, ["NOPE"])
+        scores_of(bundle, ["NOPE"])
 
 
 def test_no_gene_has_no_score(bundle):
-    assert gene_structure(bundle, []) == {}
+    assert scores_of(bundle, []) == {}
 
 
 def test_marker_genes_of_bone_marrow_have_more_structure_than_controls(shared_data):
     slide = open_xenium(shared_data("xenium_bone_marrow"))
     survey = slide.transcripts.survey
     assert len(survey.names) == 541
-    found = gene_structure(slide, survey.names, 20.0)
+    found = scores_of(slide, survey.names, 20.0)
     markers, controls = ["SLC4A1", "LTF", "S100A12"], [name for name in survey.names if name not in slide.genes]
     assert all(found[gene].morans_i > 0.5 for gene in markers)
     assert max(each.morans_i for name in controls if not math.isnan((each := found[name]).morans_i)) < 0.1

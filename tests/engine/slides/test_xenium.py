@@ -12,7 +12,8 @@ import pytest
 import tifffile
 
 from napari_s2sst.engine.errors import BundleError
-from napari_s2sst.engine.slides.xenium import KEPT_GRIDS, is_xenium, open_xenium
+from napari_s2sst.engine.slides.slide import KEPT_GRIDS
+from napari_s2sst.engine.slides.xenium import is_xenium, open_xenium
 
 FOLDERS = ["xenium_bone_marrow", "xenium_v1_breast_crop", "xenium_v3_mouse_tiny", "xenium_v3_tables_only",
            "xenium_cell_mix_no_manifest"]  # fmt: skip

@@ -17,8 +17,8 @@ def batches(count: int = 4, points: int = 50) -> list[Points]:
     """Some points lie off the grid, some are not good."""
     rng = np.random.default_rng(0)
     return [
-        Points(rng.uniform(-5, 95, points), rng.uniform(-5, 75, points), rng.random(points) > 0.2,
-               rng.integers(0, 4, points), SLOT, IN_TOTAL)
+        Points(y_um=rng.uniform(-5, 95, points), x_um=rng.uniform(-5, 75, points), good=rng.random(points) > 0.2,
+               name=rng.integers(0, 4, points), slot=SLOT, in_total=IN_TOTAL)
         for _ in range(count)
     ]  # fmt: skip
 
@@ -48,7 +48,7 @@ def check(tally: Tally, given: list[Points]) -> None:
                                     {"heap_points": 1, "waiting_points": 60}])  # fmt: skip
 def test_limits_change_no_count(limits):
     given = batches()
-    tally = Tally(3, GRID, True, **limits)
+    tally = Tally(genes=3, grid=GRID, totals=True, **limits)
     for points in given:
         tally.add([points])
     check(tally, given)
@@ -56,7 +56,7 @@ def test_limits_change_no_count(limits):
 
 def test_threads_that_add_at_the_same_time_lose_no_point():
     given = batches(count=64)
-    tally = Tally(3, GRID, True, heap_points=90, waiting_points=300)
+    tally = Tally(genes=3, grid=GRID, totals=True, heap_points=90, waiting_points=300)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda points: tally.add([points]), given))
     check(tally, given)
@@ -64,10 +64,11 @@ def test_threads_that_add_at_the_same_time_lose_no_point():
 
 def test_more_counters_than_32_bits_can_number_are_counted_all_the_same():
     grid = Grid(1.0, (0, 0), (40_000, 40_000))
-    tally = Tally(4, grid, False)
+    tally = Tally(genes=4, grid=grid, totals=False)
     assert tally.genes * grid.size > 1 << 32
     y = np.array([39_999.5, 0.5, 39_999.5], np.float32)
-    tally.add([Points(y, y, None, np.array([3, 0, 3]), np.arange(4), np.ones(4, bool))])
+    name, every = np.array([3, 0, 3]), np.ones(4, bool)
+    tally.add([Points(y_um=y, x_um=y, good=None, name=name, slot=np.arange(4), in_total=every)])
     panel, _ = tally.result()
     assert [panel.occupied(gene)[1].tolist() for gene in range(4)] == [[1], [], [], [2]]
     assert panel.occupied(3)[0].tolist() == [grid.size - 1]
@@ -75,7 +76,7 @@ def test_more_counters_than_32_bits_can_number_are_counted_all_the_same():
 
 @pytest.mark.parametrize("genes", [0, 3])
 def test_nothing_to_count_is_a_panel_of_zeros(genes):
-    panel, totals = Tally(genes, GRID, True).result()
+    panel, totals = Tally(genes=genes, grid=GRID, totals=True).result()
     assert len(panel) == genes
     assert panel.counts.sum() == totals.sum() == 0
 

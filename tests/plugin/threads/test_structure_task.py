@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from napari_s2sst.engine.slides.bins import open_count_cube
-from napari_s2sst.engine.slides.structure import gene_structure
+from napari_s2sst.engine.slides.structure import structure_parts
 from napari_s2sst.engine.slides.xenium import open_xenium
 from napari_s2sst.plugin.panels.slide.gene_table import GeneTable
 from napari_s2sst.plugin.threads.background import StructureTask
@@ -34,9 +34,10 @@ def bundle(sample_slide):
 def test_all_genes_are_told_in_the_windows_thread(qtbot, task, heard, bundle):
     with qtbot.waitSignal(task.finished, timeout=300_000):
         task.start(bundle, list(bundle.genes), 10.0, 20.0)
-    assert {gene: each for part, _ in heard for gene, each in part.items()} == gene_structure(
-        bundle, bundle.genes, 10.0
-    )
+    parts = list(structure_parts(bundle, bundle.genes, 10.0))
+    assert {gene: score for part, _ in heard for gene, score in part.items()} == {
+        gene: score for part in parts for gene, score in part.items()
+    }
     assert {thread for _, thread in heard} == {threading.main_thread()}
     assert not task.busy
 

@@ -11,10 +11,17 @@ from qtpy.QtCore import Qt
 from support.window_state import names
 
 from napari_s2sst.engine.export.choice import ExportChoice
-from napari_s2sst.engine.slides.opening import SizeQuestion, question_of, question_to
+from napari_s2sst.engine.slides.questions import SizeQuestion, question_of, question_to
 from napari_s2sst.plugin.panels.slide.questions import SizeDialog
 
-QUESTION = SizeQuestion("slide", "pixel", "Size of a pixel", "Nobody knows.", 0.2125, "Without &picture")
+QUESTION = SizeQuestion(
+    path="slide",
+    kind="pixel",
+    title="Size of a pixel",
+    why="Nobody knows.",
+    usual_um=0.2125,
+    without="Without &picture",
+)
 
 
 @pytest.fixture
@@ -94,7 +101,9 @@ def test_without_is_offered_where_it_makes_sense(dialog, qtbot):
     with qtbot.waitSignal(dialog.answered) as told:
         dialog.without_button.click()
     assert told.args == [None]
-    other = SizeDialog(SizeQuestion("cube.npz", "bin", "Size of a bin", "Nobody knows.", 20.0))
+    other = SizeDialog(
+        SizeQuestion(path="cube.npz", kind="bin", title="Size of a bin", why="Nobody knows.", usual_um=20.0)
+    )
     qtbot.addWidget(other)
     assert other.without_button.isHidden()
 

@@ -7,7 +7,8 @@ import pytest
 
 from napari_s2sst.engine.errors import BundleError
 from napari_s2sst.engine.slides.bins import open_count_cube
-from napari_s2sst.engine.slides.opening import open_with_size, question_of, question_to
+from napari_s2sst.engine.slides.opening import open_slide
+from napari_s2sst.engine.slides.questions import question_of, question_to
 from napari_s2sst.engine.slides.xenium import open_xenium
 
 
@@ -15,7 +16,7 @@ def test_a_real_folder_without_manifest_is_asked_for_its_pixels_and_opened_with_
     folder = shared_data("xenium_cell_mix_no_manifest")
     question = question_of(open_xenium(folder))
     assert (question.kind, question.usual_um) == ("pixel", 0.2125)
-    slide = open_with_size(folder, 0.5)
+    slide = open_slide(folder, 0.5)
     assert slide.pixel_size_um == slide.images[0].pixel_size_um == 0.5
     assert question_of(slide) is None
 
@@ -28,7 +29,7 @@ def test_a_slide_that_tells_its_pixels_or_has_no_picture_is_asked_nothing(shared
 def test_a_cube_that_lacks_its_bin_size_alone_is_asked_for_it(cube, cube_without_bin, tmp_path):
     assert question_to(cube) is None
     assert question_to(cube_without_bin).kind == "bin"
-    assert open_with_size(cube_without_bin, 12.5).bin_um == 12.5
+    assert open_slide(cube_without_bin, 12.5).bin_um == 12.5
     np.savez(tmp_path / "more.npz", counts=np.zeros((1, 4, 4)))
     assert question_to(tmp_path / "more.npz") is None
     (tmp_path / "no.npz").write_text("no archive")
@@ -47,7 +48,7 @@ def test_a_cubes_own_bin_size_wins_and_other_faults_stay_errors(cube, tmp_path):
 def test_a_size_that_is_none_is_refused(cube_without_bin, sample_slide, size_um):
     for path in (cube_without_bin, sample_slide):
         with pytest.raises(BundleError, match="above 0"):
-            open_with_size(path, size_um)
+            open_slide(path, size_um)
 
 
 def test_an_incomplete_picture_raises_no_question(sample_slide, tmp_path):

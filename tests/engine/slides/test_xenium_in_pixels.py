@@ -6,8 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from napari_s2sst.engine.errors import BundleError
-from napari_s2sst.engine.slides.xenium import open_xenium
-from napari_s2sst.engine.slides.xenium_files import cells_reach_um, lie_in_pixels
+from napari_s2sst.engine.slides.xenium import cells_reach_um, lie_in_pixels, open_xenium
 
 
 def in_pixels(folder, place, pixel_um, cells_too=False):
