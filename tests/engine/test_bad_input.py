@@ -172,7 +172,7 @@ def answer(path):
 def whole_map():
     from napari_s2sst.engine.maps import GeneMap
 
-    return GeneMap(np.ones((20, 20), np.float32), np.ones((20, 20), bool), "LTF", 10.0, (0.0, 0.0))
+    return GeneMap(np.ones((20, 20), np.float32), gene="LTF", bin_um=10.0)
 
 
 @contextlib.contextmanager

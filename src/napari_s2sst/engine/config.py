@@ -1,11 +1,13 @@
-"""Every setting of a run, its default and what it means. Frozen; unknown names and nonsense are refused.
+"""Every setting of a run, its default and what it means; the presets; and how two runs' settings differ.
 
-A field's docstring is its help text: the command line and the window show it.
+All are frozen; unknown names and nonsense are refused. A field's docstring is its help text: the command line and the window
+show it.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,9 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import ConfigError
 
-IN_MEMORY = Path("a model in memory")
+InMemory = Literal["a model in memory"]
+
+IN_MEMORY: InMemory = "a model in memory"
 """What a run's settings name as its start where that was no file. Repeating such a run needs that model, so this is refused
 rather than another start taken silently."""
+
+DECIDES_LAST_DIGITS = ("device", "precision", "compiled")
+"""Settings that may change from one part of a training to the next, so that it can go on on another machine."""
+
+DECIDES_NO_NUMBERS = (*DECIDES_LAST_DIGITS, "preset_name")
+"""Settings that say nothing of a result beyond its last digits."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -130,7 +140,7 @@ class TrainingConfig(_Part):
     """Let torch compile the network, which joins its small operations: meant for long trainings on a GPU, no faster on a processor.
     It takes minutes at the beginning, which count towards a time limit, and a C++ compiler (on a GPU, Triton). Where it can't be
     done, training goes on without and says so."""
-    start_from: Literal["random", "shipped"] | Path = "random"
+    start_from: Literal["random", "shipped"] | InMemory | Path = "random"
     """The first weights: random as in the paper, shipped with the program (learnt on simulated maps), or a model file."""
 
 
@@ -190,7 +200,7 @@ class RunConfig(_Part):
         return cls(preset_name=name, **_PRESETS[name]).changed(**settings)
 
     def changed(self, **settings: Any) -> Self:
-        """The same with single settings changed by their field name; None leaves one as it is."""
+        """These settings with single ones changed by their field name; None leaves one as it is."""
         data = self.model_dump()
         for key, value in settings.items():
             if value is None:
@@ -207,13 +217,30 @@ class RunConfig(_Part):
 
     @classmethod
     def parsed(cls, data: dict[str, Any]) -> Self:
-        """From plain values, as `model_dump(mode="json")` writes them. Raises :class:`ConfigError`."""
+        """Settings from plain values, as `model_dump(mode="json")` writes them. Raises :class:`ConfigError`."""
         try:
             return cls.model_validate(data)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(part for part in first["loc"] if isinstance(part, str) and part.isidentifier())
             raise ConfigError(f"{where} can't be {first['input']!r}: {first['msg'].lower()}.") from None
+
+    def resolved(self, stride: int, *, from_memory: bool) -> Self:
+        """The settings of a run on maps of this stride; with a model in memory to start from, they say so."""
+        config = self if self.sampling.stride == stride else self.changed(stride=stride)
+        return config.changed(start_from=IN_MEMORY) if from_memory else config
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by its field name, as plain values for JSON."""
+        return flat_settings(self.model_dump(mode="json"))
+
+    def deciding_numbers(self) -> dict[str, Any]:
+        """The settings of :meth:`flat` that a run's numbers depend on by more than their last digits."""
+        return {name: value for name, value in self.flat().items() if name not in DECIDES_NO_NUMBERS}
+
+    def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:
+        """Field -> its values here and in the other settings, where they differ, as plain values for JSON."""
+        return setting_differences(self.flat(), other.flat())
 
     @classmethod
     def _place_of(cls, key: str) -> str | None:
@@ -229,6 +256,21 @@ class RunConfig(_Part):
 
 
 _PART_NAMES = ("grid", "sampling", "network", "training", "imputation")
+
+
+def flat_settings(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Field -> value, of a config as `model_dump` or a file has it, of this version or another: no two parts share a name."""
+    inner = {name: value for part in data.values() if isinstance(part, Mapping) for name, value in part.items()}
+    return {name: value for name, value in data.items() if not isinstance(value, Mapping)} | inner
+
+
+def setting_differences(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], *, ignored: Collection[str] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """Field -> (our value, their value) of two flat views, where they differ; None where one has no such field."""
+    names = [name for name in {**ours, **theirs} if name not in ignored and ours.get(name) != theirs.get(name)]
+    return {name: (ours.get(name), theirs.get(name)) for name in names}
+
 
 _SMALL = NetworkConfig(
     cascades=2,

@@ -1,10 +1,13 @@
-"""The values that travel: a gene's dense map and the sparse map that a cheaper experiment would have measured.
+"""The values that travel: a gene's dense map, the sparse map that a cheaper experiment would have measured, and how one is made
+of the other's parts.
 
-Both are frozen and hold read-only arrays. Axes are (row, column) = (y, x); everything a user sees is in um.
+Both are frozen and hold read-only arrays. Axes are (row, column) = (y, x); everything a user sees is in um. Only here is it
+known which fields of a sparse map lie on the lattice and which on the full grid.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -42,23 +45,23 @@ class Normalisation:
         return np.log1p(np.maximum(counts, 0))
 
 
-def _readonly(array, dtype) -> np.ndarray:
+def _readonly(array: np.ndarray, dtype: type) -> np.ndarray:
     view = np.asarray(array, dtype=dtype).view()
     view.flags.writeable = False
     return view
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class GeneMap:
-    """One gene on the full grid of square bins: counts, or imputed values.
+    """One gene on the full grid of square bins: counts, or imputed values."""
 
-    ``values`` (rows, columns), float32. ``tissue`` (rows, columns), True inside; the whole map when left out.
-    """
-
-    values: np.ndarray
-    tissue: np.ndarray | None = None
+    values: np.ndarray = field(kw_only=False)
+    """(rows, columns), float32."""
+    tissue: np.ndarray | None = field(default=None, kw_only=False)
+    """(rows, columns) True inside the tissue; the whole map when left out."""
     gene: str = ""
     bin_um: float = 20.0
+    """Side of a bin."""
     origin_um: tuple[float, float] = (0.0, 0.0)
     """(y, x) of the outer corner of bin (0, 0); its centre is half a bin further."""
     totals: np.ndarray | None = None
@@ -103,6 +106,7 @@ class GeneMap:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
         return self.values.shape
 
     @property
@@ -111,13 +115,26 @@ class GeneMap:
         return self.tissue if self.context is None else self.tissue | self.context
 
     def normalised(self, normalisation: Normalisation) -> GeneMap:
-        """The same map in a normalised space; a map that already is in one is returned as it is."""
+        """This map in a normalised space; a map that already is in one is returned as it is."""
         if self.normalisation is not None:
             return self
         return replace(self, values=normalisation(self.values, self.totals), normalisation=normalisation)
 
 
-@dataclass(frozen=True, eq=False)
+Box = tuple[slice, slice]
+"""Rows and columns of a grid."""
+
+_ON_LATTICE = ("values", "measured", "totals", "context", "coexpressed")
+"""Fields of a sparse map that are (lattice rows, lattice columns)."""
+
+_ON_GRID = ("tissue", "image")
+"""Fields that are (rows, columns) of the full grid."""
+
+_KINDS = {"measured": bool, "tissue": bool, "context": bool}
+"""Of their elements; float32 is that of all others."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SparseMap:
     """What was measured of one gene: the bins of a lattice, and nothing else of the map.
 
@@ -132,11 +149,15 @@ class SparseMap:
     tissue: np.ndarray
     """(rows, columns) of the full grid: where values are wanted."""
     stride: int
+    """Distance between measured bins, in bins of the full grid."""
     phase: tuple[int, int] = (0, 0)
+    """(row, column) of the first measured bin."""
     gene: str = ""
     bin_um: float = 20.0
+    """Side of a bin of the full grid."""
     origin_um: tuple[float, float] = (0.0, 0.0)
-    totals: np.ndarray | None = field(default=None)
+    """(y, x) of the outer corner of the full grid's bin (0, 0)."""
+    totals: np.ndarray | None = None
     """(lattice rows, lattice columns) total counts of all genes at the measured bins."""
     median_total: float | None = None
     """Of the map that this one was thinned from: both must be in one normalised space to be compared. None: its own."""
@@ -145,22 +166,14 @@ class SparseMap:
     them: what is imputed is told from them as well, but no loss, score or result is about them. None where there are none."""
     coexpressed: np.ndarray | None = None
     """(lattice rows, lattice columns) what the panel's other genes at the same bin lead to expect of this one, with mean 0 and
-    standard deviation 1 over all that was measured (see :mod:`.coexpression`)."""
+    standard deviation 1 over all that was measured (see :mod:`.sampling.panel`)."""
     image: np.ndarray | None = None
-    """(rows, columns, features) what the morphology image shows in every bin of the full grid (see :mod:`.image_features`)."""
+    """(rows, columns, features) what the morphology image shows in every bin of the full grid (see :mod:`.sampling.image`)."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "values", _readonly(self.values, np.float32))
-        object.__setattr__(self, "measured", _readonly(self.measured, bool))
-        object.__setattr__(self, "tissue", _readonly(self.tissue, bool))
-        if self.context is not None:
-            object.__setattr__(self, "context", _readonly(self.context, bool))
-        if self.image is not None:
-            object.__setattr__(self, "image", _readonly(self.image, np.float32))
-        if self.coexpressed is not None:
-            object.__setattr__(self, "coexpressed", _readonly(self.coexpressed, np.float32))
-        if self.totals is not None:
-            object.__setattr__(self, "totals", _readonly(self.totals, np.float32))
+        for name in (*_ON_LATTICE, *_ON_GRID):
+            if (array := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _readonly(array, _KINDS.get(name, np.float32)))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -172,21 +185,22 @@ class SparseMap:
         """(lattice rows, lattice columns) True at all that was measured, in the regions and around them."""
         return self.measured if self.context is None else self.measured | self.context
 
-    def with_context(self) -> SparseMap:
-        """What an estimate is told from: the context as measured bins, in the same normalised space."""
-        if self.context is None:
-            return self
-        median = None if self.totals is None else self.normalisation("median-log1p").median_total
-        return replace(self, measured=self.seen, context=None, median_total=median)
+    @property
+    def on_lattice(self) -> Box:
+        """Where the lattice's bins lie in an array of the full grid."""
+        return slice(self.phase[0], None, self.stride), slice(self.phase[1], None, self.stride)
 
     def lattice_mask(self) -> np.ndarray:
         """(rows, columns) of the full grid, True at measured bins."""
         mask = np.zeros(self.shape, bool)
-        mask[self.phase[0] :: self.stride, self.phase[1] :: self.stride] = self.measured
+        mask[self.on_lattice] = self.measured
         return mask
 
     def normalisation(self, kind: NormalisationKind) -> Normalisation:
-        """The named normalisation with its constants taken from the measured bins alone."""
+        """The named normalisation with its constants taken from the measured bins alone.
+
+        Raises :class:`BundleError` where it needs the bins' totals, and there are none.
+        """
         if kind != "median-log1p":
             return Normalisation(kind)
         if self.totals is None:
@@ -203,3 +217,85 @@ class SparseMap:
         """(lattice rows, lattice columns) values in the normalised space, float32; 0 where nothing was measured."""
         values = self.normalisation(kind)(self.values, self.totals)
         return np.where(self.seen, values, np.float32(0))
+
+    def with_context(self) -> SparseMap:
+        """What an estimate is told from: the context as measured bins, in the same normalised space."""
+        if self.context is None:
+            return self
+        return replace(self, measured=self.seen, context=None, median_total=self._median_total())
+
+    def cut(self, lattice: Box) -> SparseMap:
+        """The piece that lies in these lattice rows and columns, in the same normalised space.
+
+        It has the bins of the full grid that :meth:`grid_of` gives, and its phase is the same.
+        """
+        grid = self.grid_of(lattice)
+        origin_um = tuple(begin + bins.start * self.bin_um for begin, bins in zip(self.origin_um, grid, strict=True))
+        pieces = self._taken(_ON_LATTICE, lattice) | self._taken(_ON_GRID, grid)
+        return replace(self, **pieces, origin_um=origin_um, median_total=self._median_total())
+
+    def grid_of(self, lattice: Box) -> Box:
+        """Rows and columns of the full grid that belong to those of the lattice; what is left over belongs to the last."""
+        return tuple(
+            slice(part.start * self.stride, bins if part.stop == length else part.stop * self.stride)
+            for part, length, bins in zip(lattice, self.measured.shape, self.shape, strict=True)
+        )
+
+    def thinned(self) -> SparseMap:
+        """Sparse -> sparser: the lattice taken as a grid of its own, of which every S-th bin is kept (Fang et al. 2025, eq. 1).
+
+        Its unmeasured bins *were* measured, which is what makes training and honest validation possible. Both maps are in one
+        normalised space.
+        """
+        every = slice(None, None, self.stride)
+        return replace(
+            self,
+            **self._taken(_ON_LATTICE, (every, every)),
+            **self._taken(("image",), self.on_lattice),
+            tissue=self.measured,
+            phase=(0, 0),
+            bin_um=self.bin_um * self.stride,
+            median_total=self._median_total(),
+        )
+
+    def without(self, hidden: np.ndarray) -> SparseMap:
+        """This map as though some bins had not been measured; ``hidden`` (lattice rows, lattice columns). The lattice stays."""
+        values = np.where(self.seen & ~hidden, self.values, np.float32(0))
+        return replace(self, values=values, measured=self.measured & ~hidden, median_total=self._median_total())
+
+    def filled(
+        self,
+        values: np.ndarray,
+        kind: NormalisationKind,
+        *,
+        interval: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> GeneMap:
+        """The whole map of this gene: (rows, columns) ``values`` in the normalised space of ``kind``.
+
+        ``interval``: lower and upper end of the 90 % interval, each (rows, columns). Values are taken as they are; see
+        :meth:`restore` for those of the measured bins.
+        """
+        lower, upper = interval or (None, None)
+        return GeneMap(
+            values=values,
+            tissue=self.tissue,
+            gene=self.gene,
+            bin_um=self.bin_um,
+            origin_um=self.origin_um,
+            normalisation=self.normalisation(kind),
+            uncertainty=None if interval is None else (upper - lower) / 2,
+            lower=lower,
+            upper=upper,
+        )
+
+    def restore(self, values: np.ndarray, kind: NormalisationKind) -> None:
+        """Write the measured bins, in the normalised space, into ``values`` (rows, columns) of the full grid."""
+        values[self.lattice_mask()] = self.normalised(kind)[self.measured]
+
+    def _taken(self, names: Sequence[str], at: Box) -> dict[str, np.ndarray | None]:
+        arrays = {name: getattr(self, name) for name in names}
+        return {name: None if array is None else array[at] for name, array in arrays.items()}
+
+    def _median_total(self) -> float | None:
+        """What a map made of this one must keep, to be in its normalised space."""
+        return None if self.totals is None else self.normalisation("median-log1p").median_total

@@ -11,7 +11,6 @@ from napari_s2sst.engine.classical.methods import interpolate
 from napari_s2sst.engine.imputing.regression import regression_share
 from napari_s2sst.engine.network.model import load_model, shipped_model
 from napari_s2sst.engine.runs.run import prepare
-from napari_s2sst.engine.sampling.lattice import hide, thin
 from napari_s2sst.engine.scores.metrics import score
 
 
@@ -82,7 +81,7 @@ def test_image_and_totals_are_looked_at_as_asked_for():
 def test_totals_of_bins_that_were_not_measured_are_not_looked_at():
     sparse = sample(crowded_tissue())
     hidden = np.random.default_rng(1).random(sparse.measured.shape) < 0.1
-    known = hide(sparse, hidden)
+    known = sparse.without(hidden)
     other = replace(known, totals=np.where(hidden, 1e4, known.totals))
     np.testing.assert_array_equal(regression_share(known, "log1p"), regression_share(other, "log1p"))
 
@@ -114,8 +113,8 @@ def test_turning_the_slide_turns_what_is_added():
 def test_hidden_and_thinned_maps_keep_the_image_of_their_bins():
     truth, image = tissue_with_cells()
     sparse = replace(sample(truth, 2, (1, 0)), image=image)
-    np.testing.assert_array_equal(hide(sparse, np.zeros(sparse.measured.shape, bool)).image, image)
-    np.testing.assert_array_equal(thin(sparse).image, image[1::2, 0::2])
+    np.testing.assert_array_equal(sparse.without(np.zeros(sparse.measured.shape, bool)).image, image)
+    np.testing.assert_array_equal(sparse.thinned().image, image[1::2, 0::2])
 
 
 def test_the_sample_slides_gene_is_imputed_better_with_its_image_and_its_interval_still_holds(sample_slide):

@@ -11,7 +11,7 @@ from napari_s2sst import GeneMap, RunConfig, SparseMap, Trained, fit, impute, in
 from napari_s2sst.engine.classical.methods import METHODS
 from napari_s2sst.engine.provenance import sparse_hash
 from napari_s2sst.engine.sampling.crops import around_tissue, tissue_parts
-from napari_s2sst.engine.sampling.lattice import CONTEXT_LATTICE, hide, refine, thin
+from napari_s2sst.engine.sampling.lattice import CONTEXT_LATTICE, refine
 from napari_s2sst.engine.sampling.regions import Region, restrict
 
 SHAPE = (120, 140)
@@ -173,12 +173,12 @@ def test_no_weight_depends_on_an_unmeasured_bin(hiding):
 def test_hiding_and_thinning_keep_the_context():
     sparse = sample(region_map())
     hidden = sparse.measured & (np.random.default_rng(0).random(sparse.measured.shape) < 0.2)
-    gaps = hide(sparse, hidden)
+    gaps = sparse.without(hidden)
     np.testing.assert_array_equal(gaps.context, sparse.context)
     np.testing.assert_array_equal(gaps.values[sparse.context], sparse.values[sparse.context])
     assert not gaps.values[hidden].any()
-    np.testing.assert_array_equal(thin(sparse).context, sparse.context[::2, ::2])
-    np.testing.assert_array_equal(thin(sparse).tissue, sparse.measured)
+    np.testing.assert_array_equal(sparse.thinned().context, sparse.context[::2, ::2])
+    np.testing.assert_array_equal(sparse.thinned().tissue, sparse.measured)
 
 
 def test_a_finer_grid_has_a_context_as_well(shipped):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from napari_s2sst.engine.errors import SamplingError
 from napari_s2sst.engine.maps import GeneMap, Normalisation
-from napari_s2sst.engine.sampling.lattice import lattice, refine, sample, sparse_layer, spread, thin
+from napari_s2sst.engine.sampling.lattice import lattice, refine, sample, sparse_layer, spread
 
 sizes = st.integers(16, 40)
 
@@ -50,7 +50,7 @@ def test_bins_outside_the_tissue_are_not_measured():
 
 def test_thinning_keeps_every_s_th_measured_bin():
     values = np.arange(400.0).reshape(20, 20)
-    sparser = thin(sample(GeneMap(values, bin_um=10), 2))
+    sparser = sample(GeneMap(values, bin_um=10), 2).thinned()
     assert np.array_equal(sparser.values, values[::4, ::4])
     assert sparser.shape == (10, 10)
     assert sparser.bin_um == 20
@@ -82,8 +82,8 @@ def test_a_thinned_map_is_in_the_normalised_space_of_the_one_it_comes_from():
     totals = np.where(lattice((32, 32), 4), 10.0, 100.0)
     sparse = sample(GeneMap(totals / 5, totals=totals), 2)
     kind = "median-log1p"
-    assert np.array_equal(thin(sparse).normalised(kind), sparse.normalised(kind)[::2, ::2])
-    assert thin(thin(sparse)).normalisation(kind) == sparse.normalisation(kind)
+    assert np.array_equal(sparse.thinned().normalised(kind), sparse.normalised(kind)[::2, ::2])
+    assert sparse.thinned().thinned().normalisation(kind) == sparse.normalisation(kind)
 
 
 def test_a_normalised_map_is_refused_as_its_logarithm_would_be_taken_twice():

@@ -14,7 +14,7 @@ from napari_s2sst.engine.imputing.regression import regression_share
 from napari_s2sst.engine.runs.run import prepare
 from napari_s2sst.engine.sampling import panel as module
 from napari_s2sst.engine.sampling.crops import around_tissue
-from napari_s2sst.engine.sampling.lattice import hide, lattice, refine, thin
+from napari_s2sst.engine.sampling.lattice import lattice, refine
 from napari_s2sst.engine.slides import bins as fixed_bins
 from napari_s2sst.engine.slides.bins import CountCube
 
@@ -178,10 +178,10 @@ def test_it_stays_at_its_bins_when_a_map_is_hidden_thinned_cut_and_sent(slide):
     tissue[10:30, 20:50] = True
     sparse = with_panel([sample(replace(slide.gene_map("G0"), tissue=tissue))], slide)[0]
     assert not sparse.coexpressed[~sparse.measured].any()
-    np.testing.assert_array_equal(thin(sparse).coexpressed, sparse.coexpressed[::2, ::2])
+    np.testing.assert_array_equal(sparse.thinned().coexpressed, sparse.coexpressed[::2, ::2])
     hidden = np.zeros(sparse.measured.shape, bool)
     hidden[8, 12] = True
-    np.testing.assert_array_equal(hide(sparse, hidden).coexpressed, sparse.coexpressed)
+    np.testing.assert_array_equal(sparse.without(hidden).coexpressed, sparse.coexpressed)
     part = around_tissue(sparse).sparse
     assert part.coexpressed.shape == part.measured.shape != sparse.measured.shape
     np.testing.assert_array_equal(part.coexpressed[part.measured], sparse.coexpressed[sparse.measured])

@@ -24,7 +24,7 @@ def maps():
     counts = np.random.default_rng(0).poisson(4, (40, 40))
     tissue = np.ones(counts.shape, bool)
     tissue[:4] = False
-    truth = GeneMap(counts, tissue, "LTF", 20.0)
+    truth = GeneMap(counts, tissue, gene="LTF", bin_um=20.0)
     sparse = sample(truth)
     return truth, sparse, interpolate(sparse)
 

@@ -156,8 +156,5 @@ def _regress(spots: np.ndarray, genes: np.ndarray, found: np.ndarray) -> np.ndar
 def _as_map(sparse: SparseMap, found: np.ndarray, inside: np.ndarray, normalisation: NormalisationKind) -> GeneMap:
     values = np.zeros(sparse.shape, np.float32)
     values[inside] = found if normalisation == "none" else np.maximum(found, 0)
-    values[sparse.lattice_mask()] = sparse.normalised(normalisation)[sparse.measured]
-    return GeneMap(
-        values=values, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, origin_um=sparse.origin_um,
-        normalisation=sparse.normalisation(normalisation),
-    )  # fmt: skip
+    sparse.restore(values, normalisation)
+    return sparse.filled(values, normalisation)

@@ -33,7 +33,6 @@ from ..classical.neighbourhoods import problem_of
 from ..device import arithmetic, choose_device
 from ..errors import TrainingError
 from ..maps import GeneMap, NormalisationKind, SparseMap
-from ..sampling.lattice import thin
 
 # The network: residual 3x3 convolutions, a phase for each bin of the denser grid, a replicated skip (Zhao et al. 2023).
 
@@ -203,7 +202,7 @@ def _check(maps: Sequence[SparseMap], wanted: Sequence[int]) -> None:
                 f"({_lattice(sparse)}) is not measured where {first.gene!r} ({_lattice(first)}) is. "
                 "Sample all genes with one stride, phase and tissue."
             )
-    if not thin(first).measured.any():
+    if not first.thinned().measured.any():
         raise TrainingError(
             f"The {int(first.measured.sum())} measured bins leave none when every {first.stride}th is kept, so DIST has "
             "nothing to learn from. Choose a larger region, smaller bins or a smaller stride."
@@ -219,7 +218,7 @@ def _lattice(sparse: SparseMap) -> str:
 
 def _pairs(maps: Sequence[SparseMap], normalisation: NormalisationKind, device: torch.device) -> Pairs:
     return Pairs(
-        sparser=torch.cat([_image(thin(sparse), normalisation) for sparse in maps]).to(device),
+        sparser=torch.cat([_image(sparse.thinned(), normalisation) for sparse in maps]).to(device),
         sparse=torch.cat([_image(sparse, normalisation) for sparse in maps]).to(device),
         measured=torch.from_numpy(maps[0].measured.astype(np.float32))[None, None].to(device),
     )
@@ -304,7 +303,4 @@ def _impute(
         values = values.clip(min=0)
     values = np.where(sparse.tissue, values, np.float32(0))
     values[sparse.lattice_mask()] = measured[sparse.measured]
-    return GeneMap(
-        values=values, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, origin_um=sparse.origin_um,
-        normalisation=sparse.normalisation(normalisation),
-    )  # fmt: skip
+    return sparse.filled(values, normalisation)

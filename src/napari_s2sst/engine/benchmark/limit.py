@@ -53,7 +53,4 @@ def dense_estimates(sparse: SparseMap, truth: GeneMap, normalisation: Normalisat
         alone = weight < 1e-12  # a bin without any neighbour in the tissue
         values = np.where(truth.tissue & ~alone, total / np.where(alone, 1, weight), 0)
         values[measured] = dense[measured]
-        yield GeneMap(
-            values=values, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, origin_um=sparse.origin_um,
-            normalisation=kind,
-        )  # fmt: skip
+        yield sparse.filled(values, normalisation)

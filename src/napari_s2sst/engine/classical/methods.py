@@ -210,8 +210,5 @@ def interpolate(
     problem = problem_of(sparse, normalisation, colour)
     values = np.zeros(sparse.shape, np.float32)
     values[sparse.tissue] = every[method](problem)
-    values[sparse.lattice_mask()] = sparse.normalised(normalisation)[sparse.measured]
-    return GeneMap(
-        values=values, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, origin_um=sparse.origin_um,
-        normalisation=sparse.normalisation(normalisation),
-    )  # fmt: skip
+    sparse.restore(values, normalisation)
+    return sparse.filled(values, normalisation)

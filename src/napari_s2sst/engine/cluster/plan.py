@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config import setting_differences
 from ..errors import BundleError, ConfigError, S2SSTError
 from ..files import file_stems, safe_name, written_whole
 from ..provenance import versions
@@ -34,9 +35,6 @@ RECORD_NAME = "part.json"
 
 _LONGEST_RECORD = 10_000_000
 """Bytes; a larger file is not ours."""
-
-_ELSEWHERE = ("device", "precision", "compiled", "preset_name")
-"""Settings that decide no numbers, or only their last digits."""
 
 
 @dataclass(frozen=True)
@@ -191,14 +189,10 @@ def _folder_name(genes: Sequence[str], stems: Mapping[str, str]) -> str:
 
 def _settings(job: SlideJob) -> dict[str, Any]:
     """Everything that decides a job's numbers, beside its genes."""
-    flat: dict[str, Any] = {}
-    for name, value in job.config.model_dump(mode="json").items():
-        flat |= value if isinstance(value, dict) else {name: value}
-    flat = {name: value for name, value in flat.items() if name not in _ELSEWHERE}
     regions = "" if job.regions is None else hashlib.sha256(job.regions.read_bytes()).hexdigest()
-    found = {"slide": _stamp(job.slide), "regions": regions, "fill_in": job.fill_in}
-    found |= {"genes_per_task": job.genes_per_task, "version": versions()["napari-s2sst"]}
-    return json.loads(json.dumps(flat | found))
+    around = {"slide": _stamp(job.slide), "regions": regions, "fill_in": job.fill_in}
+    around |= {"genes_per_task": job.genes_per_task, "version": versions()["napari-s2sst"]}
+    return json.loads(json.dumps(job.config.deciding_numbers() | around))
 
 
 def _stamp(slide: Path) -> dict[str, Any]:
@@ -233,14 +227,13 @@ def _records(out: Path) -> Iterator[dict[str, Any]]:
 
 def _difference(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     """``stride 3 instead of 2``: what is now, and what was."""
-    names = [name for name in {**ours, **theirs} if theirs.get(name) != ours.get(name)]
-    told = [
+    changes = [
         "the slide has changed" if name == "slide" else
         "the regions have changed" if name == "regions" else
-        f"{name} {ours.get(name)} instead of {theirs.get(name)}"
-        for name in names
+        f"{name} {our_value} instead of {their_value}"
+        for name, (our_value, their_value) in setting_differences(ours, theirs).items()
     ]  # fmt: skip
-    return ", ".join(told[:5]) + (f" and {len(told) - 5} more" if len(told) > 5 else "")
+    return ", ".join(changes[:5]) + (f" and {len(changes) - 5} more" if len(changes) > 5 else "")
 
 
 def _hash(value: Any) -> str:

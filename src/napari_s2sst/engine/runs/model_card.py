@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-from ..config import IN_MEMORY
 
 if TYPE_CHECKING:
     from ..network.model import Trained
@@ -115,9 +114,12 @@ def _duration(seconds: float) -> str:
 
 
 def _start(trained: Trained) -> str:
-    source = trained.config.training.start_from
-    if source == "random":
-        return "random"
-    if source == "shipped":
-        return "those that come with the program"
-    return "those of a model in memory" if source == IN_MEMORY else f"those of {source.name}"
+    match trained.config.training.start_from:
+        case "random":
+            return "random"
+        case "shipped":
+            return "those that come with the program"
+        case Path(name=name):
+            return f"those of {name}"
+        case in_memory:
+            return f"those of {in_memory}"

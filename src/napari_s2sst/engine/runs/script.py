@@ -25,8 +25,9 @@ from ..training.learner import TIMED_STEPS
 if TYPE_CHECKING:
     from ..network.model import Trained
 
-_PARTS = ("grid", "sampling", "network", "training", "imputation")
-_SAID = ("stride", "bin_um", "min_qv", "normalisation", "images", "steps", "seconds", "epochs")
+_SAID = (
+    "preset_name", "device", "seed", "stride", "bin_um", "min_qv", "normalisation", "images", "steps", "seconds", "epochs",
+)  # fmt: skip
 """Fields with an option of their own, and what a number of steps makes idle."""
 
 
@@ -133,11 +134,11 @@ def settings_of(config: RunConfig, *, own_bins: bool = False, suffix: str = "") 
     options += [f"--device {shlex.quote(config.device)}", f"--seed {config.seed}"]
     if training.images is not None:
         options.append(_option("--images", str(training.images.expanduser().resolve())))
-    found = _differing(RunConfig.preset(name, **said), config)
+    differing = _differing(RunConfig.preset(name, **said), config)
     if training.start_from == IN_MEMORY:
-        found.pop("start_from")
+        differing.pop("start_from")
         options.append(f'--set "start_from=$here/start{suffix}.safetensors"')
-    return options + [_option("--set", f"{field}={_text(value)}") for field, value in found.items()]
+    return options + [_option("--set", f"{field}={_text(value)}") for field, value in differing.items()]
 
 
 def _grid_options(config: RunConfig, own_bins: bool) -> list[str]:
@@ -176,16 +177,10 @@ def _preset(config: RunConfig) -> str:
 
 def _differing(base: RunConfig, config: RunConfig) -> dict[str, Any]:
     """Field -> the config's value, as JSON knows it, where it is not the base's."""
-    there, here = base.model_dump(mode="json"), config.model_dump(mode="json")
-    found = {
-        field: value
-        for part in _PARTS
-        for field, value in here[part].items()
-        if field not in _SAID and value != there[part][field]
-    }
-    if isinstance(config.training.start_from, Path) and config.training.start_from != IN_MEMORY:
-        found["start_from"] = str(config.training.start_from.expanduser().resolve())
-    return found
+    differing = {name: value for name, (value, _) in config.differences(base).items() if name not in _SAID}
+    if isinstance(config.training.start_from, Path):
+        differing["start_from"] = str(config.training.start_from.expanduser().resolve())
+    return differing
 
 
 def _text(value: Any) -> str:

@@ -6,7 +6,7 @@ Glass between two parts, or around one, tells the network nothing: its estimate 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .lattice import CONTEXT_LATTICE, lattice_cells
 
 MARGIN_LATTICE = 12
 """Lattice bins of glass kept around the tissue. The convolutions could see farther, and what they see there is the same
-everywhere: with 12 the estimates inside are those of the whole map bit for bit (tests/engine/test_cropping.py), with 4 not."""
+everywhere: with 12 the estimates inside are those of the whole map bit for bit (tests/engine/sampling/test_crops.py), with 4 not."""
 
 Box = tuple[int, int, int, int]
 """First row, row after the last, first column, column after the last."""
@@ -68,7 +68,7 @@ def around_tissue(sparse: SparseMap, *, align: int = 1) -> Part:
 
 
 def tissue_parts(sparse: SparseMap, *, gap: int, align: int = 1) -> list[Part]:
-    """The same in several rectangles where empty rows or columns of ``gap`` lattice bins and more lie between them."""
+    """The rectangles that hold all tissue: several where empty rows or columns of ``gap`` lattice bins and more lie between."""
     cells, least = tissue_cells(sparse), 2 * (_margin(sparse) + align)
     return [_part(sparse, box, align) for box in _split(cells, _bounds(cells), max(gap, least))]
 
@@ -87,8 +87,8 @@ def _bounds(cells: np.ndarray) -> Box:
     """The rectangle of all True; everything where none is."""
     ends: list[int] = []
     for axis, length in enumerate(cells.shape):
-        found = np.flatnonzero(cells.any(axis=1 - axis))
-        ends += [int(found[0]), int(found[-1]) + 1] if len(found) else [0, length]
+        filled = np.flatnonzero(cells.any(axis=1 - axis))
+        ends += [int(filled[0]), int(filled[-1]) + 1] if len(filled) else [0, length]
     return ends[0], ends[1], ends[2], ends[3]
 
 
@@ -112,30 +112,14 @@ def _split(cells: np.ndarray, box: Box, gap: int) -> Iterator[Box]:
 
 def _part(sparse: SparseMap, box: Box, align: int) -> Part:
     """The box (lattice bins) with its margin."""
-    take, at, core = [], [], []
+    taken, core = [], []
     margin = _margin(sparse)
     for axis, (begin, end) in enumerate((box[:2], box[2:])):
         length, bins = sparse.measured.shape[axis], sparse.shape[axis]
         first = max(0, begin - margin) // align * align
         last = length - max(0, length - end - margin) // align * align
-        take.append(slice(first, last))
-        at.append(slice(first * sparse.stride, bins if last == length else last * sparse.stride))
-        begin, end = (0 if begin == 0 else begin * sparse.stride), (bins if end == length else end * sparse.stride)
-        core.append(slice(begin, end))
-    if all(slice(0, length) == part for length, part in zip(sparse.measured.shape, take, strict=True)):
+        taken.append(slice(first, last))
+        core.append(slice(begin * sparse.stride, bins if end == length else end * sparse.stride))
+    if all(slice(0, length) == part for length, part in zip(sparse.measured.shape, taken, strict=True)):
         return whole_map(sparse)
-    lattice, full = tuple(take), tuple(at)
-    has_totals = sparse.totals is not None
-    piece = replace(
-        sparse,
-        values=sparse.values[lattice],
-        measured=sparse.measured[lattice],
-        tissue=sparse.tissue[full],
-        origin_um=tuple(o + part.start * sparse.bin_um for o, part in zip(sparse.origin_um, full, strict=True)),
-        totals=sparse.totals[lattice] if has_totals else None,
-        median_total=sparse.normalisation("median-log1p").median_total if has_totals else sparse.median_total,
-        context=None if sparse.context is None else sparse.context[lattice],
-        coexpressed=None if sparse.coexpressed is None else sparse.coexpressed[lattice],
-        image=None if sparse.image is None else sparse.image[full],
-    )
-    return Part(piece, full, tuple(core), sparse.shape)
+    return Part(sparse.cut(tuple(taken)), sparse.grid_of(taken), tuple(core), sparse.shape)

@@ -67,7 +67,7 @@ def is_known(maps: Sequence[SparseMap], images: Sequence[StainImage]) -> bool:
 def _wanted(sparse: SparseMap) -> np.ndarray:
     """(rows, columns) tissue, and what was measured around it."""
     wanted = sparse.tissue.copy()
-    wanted[tuple(slice(begin, None, sparse.stride) for begin in sparse.phase)] |= sparse.seen
+    wanted[sparse.on_lattice] |= sparse.seen
     return wanted
 
 

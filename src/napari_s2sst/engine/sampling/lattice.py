@@ -1,6 +1,7 @@
-"""Dense -> sparse -> sparser: which bins a cheaper experiment measures (Fang et al. 2025, section 2.1).
+"""Dense -> sparse: which bins a cheaper experiment measures (Fang et al. 2025, section 2.1), and whether they are enough.
 
-The lattice keeps every S-th bin along both axes. Its phases (r, c), 0 <= r, c < S, tile the grid without overlap.
+The lattice keeps every S-th bin along both axes. Its phases (r, c), 0 <= r, c < S, tile the grid without overlap. The same
+lattice is laid the other way round where every bin was measured and a finer grid is wanted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from ..transcripts.panel import MapsOnDemand
 CONTEXT_LATTICE = 16
 """Lattice bins around the regions that are looked at: half of the paper's patch of 64 bins, which a stride of 2 makes 32, as
 what is told in a patch's middle is never told from farther. On the bone marrow section estimates at a region's border then
-differ from the whole slide's by 0.003 on average (0.035 without), a hundredth of their error (tests/engine/test_context.py)."""
+differ from the whole slide's by 0.003 on average (0.035 without), a hundredth of their error
+(tests/engine/sampling/test_context.py)."""
 
 MIN_LATTICE_BINS = 4
 """Along an axis; with fewer there is nothing to learn from or to interpolate between."""
@@ -84,7 +86,10 @@ def sample(gene_map: GeneMap, stride: int = 2, phase: tuple[int, int] = (0, 0)) 
 
 
 def lattice_cells(wanted: np.ndarray, shape: tuple[int, int], stride: int) -> np.ndarray:
-    """(rows, columns) -> lattice of that shape, True where any bin of its S x S is; one without a lattice bin goes to the last."""
+    """(rows, columns) -> lattice of that shape, True where any bin of its S x S is True.
+
+    Bins beyond the last whole cell belong to the last one.
+    """
     for axis, length in enumerate(shape):
         wanted = np.logical_or.reduceat(wanted, np.arange(length) * stride, axis=axis)
     return wanted
@@ -100,7 +105,7 @@ def _near(around: np.ndarray, tissue: np.ndarray, stride: int) -> np.ndarray | N
 
 
 def spread(values: np.ndarray, shape: tuple[int, int], stride: int, phase: tuple[int, int] = (0, 0)) -> np.ndarray:
-    """The inverse of taking the lattice: lattice values at their bins of the full grid, NaN elsewhere."""
+    """Lattice values at their bins of the full grid of that shape, NaN elsewhere: the inverse of taking the lattice."""
     full = np.full(shape, np.nan, np.float32)
     full[phase[0] :: stride, phase[1] :: stride] = values
     return full
@@ -112,46 +117,8 @@ def sparse_layer(sparse: SparseMap, kind: str = "log1p") -> np.ndarray:
     return spread(values, sparse.shape, sparse.stride, sparse.phase)
 
 
-def thin(sparse: SparseMap) -> SparseMap:
-    """Sparse -> sparser: the measured bins taken as a grid of their own, of which every S-th is kept (paper, eq. 1).
-
-    Its unmeasured bins *were* measured, which is what makes training and honest validation possible.
-    """
-    take = np.s_[:: sparse.stride, :: sparse.stride]
-    return SparseMap(
-        values=sparse.values[take],
-        measured=sparse.measured[take],
-        tissue=sparse.measured,
-        stride=sparse.stride,
-        gene=sparse.gene,
-        bin_um=sparse.bin_um * sparse.stride,
-        origin_um=sparse.origin_um,
-        totals=None if sparse.totals is None else sparse.totals[take],
-        median_total=None if sparse.totals is None else sparse.normalisation("median-log1p").median_total,
-        context=None if sparse.context is None else sparse.context[take],
-        coexpressed=None if sparse.coexpressed is None else sparse.coexpressed[take],
-        image=None if sparse.image is None else sparse.image[_on_lattice(sparse)],
-    )
-
-
-def _on_lattice(sparse: SparseMap) -> tuple[slice, slice]:
-    """The lattice's bins of the full grid."""
-    return tuple(slice(first, None, sparse.stride) for first in sparse.phase)
-
-
-def hide(sparse: SparseMap, hidden: np.ndarray) -> SparseMap:
-    """The same as though some bins had not been measured; ``hidden`` (lattice rows, lattice columns). The lattice stays."""
-    kept = sparse.measured & ~hidden
-    return replace(
-        sparse,
-        values=np.where(sparse.seen & ~hidden, sparse.values, np.float32(0)),
-        measured=kept,
-        median_total=None if sparse.totals is None else sparse.normalisation("median-log1p").median_total,
-    )
-
-
 def refine(gene_map: GeneMap, stride: int = 2) -> SparseMap:
-    """Every bin was measured and a finer grid is wanted: the map's bins as the lattice of an S times finer grid.
+    """The map's bins as the lattice of an S times finer grid, for where every bin was measured and a finer grid is wanted.
 
     A value then stands for a window of the original bin's size about the finer bin's centre. Measured windows keep their
     place: where S is even, the finer grid is shifted by half a finer bin so that centres coincide.
@@ -190,20 +157,18 @@ class SparseOnDemand(Sequence[SparseMap]):
     take: tuple[slice, slice]
     """The lattice's bins of such a map."""
     finished: Callable[[SparseMap], SparseMap] = lambda sparse: sparse
-    """What is still to be done to each."""
+    """What is still to be done to a map."""
 
     def __len__(self) -> int:
         return len(self.maps)
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return [self[each] for each in range(len(self))[index]]
+            return [self[number] for number in range(len(self))[index]]
         gene_map, first = self.maps[index], self.first
         values = np.where(first.seen, gene_map.values[self.take], np.float32(0))
         return self.finished(replace(first, gene=gene_map.gene, values=values))
 
-
-# ---- A gene's map and a lattice -> what a cheaper experiment would measure, and whether that is enough to learn from.
 
 FEW_BINS = 400
 """Measured bins below which a map is smaller than the patches that training is made of, 20 x 20 of them at most."""
@@ -214,7 +179,7 @@ FEW_FILLED = 0.02
 
 @dataclass(frozen=True)
 class LatticeFacts:
-    """Counts of bins inside the tissue or region."""
+    """How many bins a cheaper experiment would measure inside the tissue or region, and what they hold."""
 
     tissue_bins: int
     measured_bins: int
@@ -225,6 +190,7 @@ class LatticeFacts:
 
     @property
     def measured_share(self) -> float:
+        """From 0 to 1, of the tissue's bins."""
         return self.measured_bins / self.tissue_bins if self.tissue_bins else 0.0
 
     @property
@@ -243,7 +209,7 @@ class LatticeFacts:
 
 
 def lattice_facts(gene_map: GeneMap, stride: int, phase: tuple[int, int] = (0, 0)) -> LatticeFacts:
-    """Of a map of counts. A stride of 1 measures every bin."""
+    """Count the bins of a map of counts that a lattice measures. A stride of 1 measures every bin."""
     measured = gene_map.tissue & lattice(gene_map.shape, stride, phase)
     counts = gene_map.values[measured]
     return LatticeFacts(

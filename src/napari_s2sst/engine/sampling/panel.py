@@ -125,7 +125,7 @@ def _place(sparse: SparseMap, min_qv: float, filled_in: bool) -> tuple[Any, ...]
 def _logarithms(names: Sequence[str], sparse: SparseMap, slide: Slide, min_qv: float, filled_in: bool) -> csc_matrix:
     """(measured bins, genes) log1p of the counts; empty bins take no memory."""
     bin_um = sparse.bin_um * sparse.stride if filled_in else sparse.bin_um
-    take = np.s_[:, :] if filled_in else tuple(slice(first, None, sparse.stride) for first in sparse.phase)
+    take = np.s_[:, :] if filled_in else sparse.on_lattice
     maps = slide.gene_maps(list(names), bin_um=bin_um, min_qv=min_qv)
     return _columns((each.values[take][sparse.seen] for each in maps), int(np.count_nonzero(sparse.seen)))
 

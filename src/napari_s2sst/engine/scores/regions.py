@@ -66,7 +66,6 @@ def region_rows(
 
         error = np.abs(imputed.values - truth_like(imputed, truth))
     measured = sparse.lattice_mask() & imputed.tissue
-    take = np.s_[sparse.phase[0] :: sparse.stride, sparse.phase[1] :: sparse.stride]
     counts, normalised = sparse.values, sparse.normalised(imputed.normalisation.kind)
     if not regions:
         area = float(imputed.tissue.sum()) * imputed.bin_um**2
@@ -79,7 +78,7 @@ def region_rows(
         ]  # fmt: skip
     rows = []
     for name, area, inside in chosen:
-        known = (inside & measured)[take]
+        known = (inside & measured)[sparse.on_lattice]
         rows.append(RegionRow(
             gene=imputed.gene,
             name=name,

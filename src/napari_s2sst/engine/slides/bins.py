@@ -81,7 +81,7 @@ class MapsOfBins(Sequence[GeneMap]):
             return [self[number] for number in range(len(self))[index]]
         slide, gene = self.slide, self.genes[index]
         totals, tissue = slide.totals_and_tissue()
-        return GeneMap(slide.counts_on_grid(gene), tissue, gene, slide.bin_um, totals=totals)
+        return GeneMap(slide.counts_on_grid(gene), tissue, gene=gene, bin_um=slide.bin_um, totals=totals)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

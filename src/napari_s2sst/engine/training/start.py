@@ -1,4 +1,4 @@
-"""Sparse maps and settings -> what a training begins with: the stride of its network, and its first weights."""
+"""Sparse maps and settings -> what a training begins with: the stride of its network, and the model whose weights come first."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..config import NetworkConfig, RunConfig
+from ..config import IN_MEMORY, NetworkConfig, RunConfig, setting_differences
 from ..errors import TrainingError
 from ..maps import SparseMap
 
 if TYPE_CHECKING:
     from ..network.model import Trained
-from ..config import IN_MEMORY
 
 
 def common_stride(maps: Sequence[SparseMap]) -> int:
-    """Of all maps. Raises :class:`TrainingError` when they can't train one network or hold nothing to learn."""
+    """The stride of all maps. Raises :class:`TrainingError` when they can't train one network or hold nothing to learn."""
     if not maps:
         raise TrainingError("There is no map to train on; choose at least one gene.")
     strides = sorted({sparse.stride for sparse in maps})
@@ -30,13 +29,6 @@ def common_stride(maps: Sequence[SparseMap]) -> int:
             "nothing to learn. Choose another gene, larger bins or a larger region."
         )
     return strides[0]
-
-
-def settled(config: RunConfig, stride: int, start: Trained | None) -> RunConfig:
-    """The settings of a run on maps of this stride; with a model in memory to start from, they say so."""
-    if config.sampling.stride != stride:
-        config = config.changed(stride=stride)
-    return config if start is None else config.changed(start_from=IN_MEMORY)
 
 
 def first_weights(config: RunConfig, stride: int, start: Trained | None = None) -> Trained | None:
@@ -74,7 +66,5 @@ def first_weights(config: RunConfig, stride: int, start: Trained | None = None) 
 
 def network_difference(theirs: NetworkConfig, ours: NetworkConfig) -> str:
     """``channels 64 instead of 32, attention False instead of True``: what another network has, and this one."""
-    mine = ours.model_dump()
-    return ", ".join(
-        f"{name} {value} instead of {mine[name]}" for name, value in theirs.model_dump().items() if value != mine[name]
-    )
+    different = setting_differences(ours.model_dump(), theirs.model_dump())
+    return ", ".join(f"{name} {their_value} instead of {our_value}" for name, (our_value, their_value) in different.items())

@@ -84,7 +84,13 @@ class MapsOnDemand(Sequence[GeneMap]):
             return [self[number] for number in range(len(self))[index]]
         slot, gene = self.slots[index], self.genes[index]
         return GeneMap(
-            self.panel.dense(slot), self.tissue, gene, self.bin_um, self.origin_um, self.totals, context=self.context
+            self.panel.dense(slot),
+            self.tissue,
+            gene=gene,
+            bin_um=self.bin_um,
+            origin_um=self.origin_um,
+            totals=self.totals,
+            context=self.context,
         )
 
     def __iter__(self) -> Iterator[GeneMap]:
