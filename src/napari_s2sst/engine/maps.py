@@ -121,7 +121,7 @@ class GeneMap:
         return replace(self, values=normalisation(self.values, self.totals), normalisation=normalisation)
 
 
-Box = tuple[slice, slice]
+Slices = tuple[slice, slice]
 """Rows and columns of a grid."""
 
 _ON_LATTICE = ("values", "measured", "totals", "context", "coexpressed")
@@ -186,7 +186,7 @@ class SparseMap:
         return self.measured if self.context is None else self.measured | self.context
 
     @property
-    def on_lattice(self) -> Box:
+    def on_lattice(self) -> Slices:
         """Where the lattice's bins lie in an array of the full grid."""
         return slice(self.phase[0], None, self.stride), slice(self.phase[1], None, self.stride)
 
@@ -224,7 +224,7 @@ class SparseMap:
             return self
         return replace(self, measured=self.seen, context=None, median_total=self._median_total())
 
-    def cut(self, lattice: Box) -> SparseMap:
+    def cut(self, lattice: Slices) -> SparseMap:
         """The piece that lies in these lattice rows and columns, in the same normalised space.
 
         It has the bins of the full grid that :meth:`grid_of` gives, and its phase is the same.
@@ -234,7 +234,7 @@ class SparseMap:
         pieces = self._taken(_ON_LATTICE, lattice) | self._taken(_ON_GRID, grid)
         return replace(self, **pieces, origin_um=origin_um, median_total=self._median_total())
 
-    def grid_of(self, lattice: Box) -> Box:
+    def grid_of(self, lattice: Slices) -> Slices:
         """Rows and columns of the full grid that belong to those of the lattice; what is left over belongs to the last."""
         return tuple(
             slice(part.start * self.stride, bins if part.stop == length else part.stop * self.stride)
@@ -292,7 +292,7 @@ class SparseMap:
         """Write the measured bins, in the normalised space, into ``values`` (rows, columns) of the full grid."""
         values[self.lattice_mask()] = self.normalised(kind)[self.measured]
 
-    def _taken(self, names: Sequence[str], at: Box) -> dict[str, np.ndarray | None]:
+    def _taken(self, names: Sequence[str], at: Slices) -> dict[str, np.ndarray | None]:
         arrays = {name: getattr(self, name) for name in names}
         return {name: None if array is None else array[at] for name, array in arrays.items()}
 

@@ -1,4 +1,8 @@
-"""CDCIN: measured bins of a lattice -> estimates on the full grid (Fang et al. 2025, section 2.2, eqs 11-13).
+"""CDCIN: measured bins of a lattice -> estimates on the full grid (Fang et al. 2025, sections 2.2 and 2.3, eqs 11-16).
+
+From leaf to net, as in the paper's figure 2: window and channel attention -> hybrid attention block; convolutions -> residual
+dense block; the two -> RDHAB; several of those -> RDHAN, a cascade's correction; several cascades, with the measured bins put
+back before each -> CDCIN. Comments give shapes: B maps of a batch, C channels, h x w bins of the lattice, S the stride.
 
 Two layouts share all parts. ``dense`` is the paper's: each cascade works on the full grid. ``lattice`` lets each
 cascade work on the lattice, with the S * S bins that belong to a measured one as channels: S * S times cheaper.
@@ -6,23 +10,22 @@ cascade work on the lattice, with the S * S bins that belong to a measured one a
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..config import NetworkConfig
-from .inputs import VALUE_SCALE, noise_scale, smoothed
-
-# ---- The parts of CDCIN: window attention, channel attention, dense blocks (Fang et al. 2025, section 2.3, Fig. 2).
+from .inputs import VALUE_SCALE, kept_constant, noise_scale, smoothed
 
 CHANNEL_ATTENTION_WEIGHT = 0.01
 """alpha of eq. 15: the share of the channel attention beside the window attention."""
 
+MOST_NOISE = 16.0
+"""Differences are shown up to about so many times the noise; borders of strong genes would drown all else."""
 
-@lru_cache(maxsize=16)
+
+@kept_constant(maxsize=16)
 def relative_positions(window: int) -> Tensor:
     """(window^2, window^2) index of each pair's offset into a table of (2 window - 1)^2 biases."""
     at = torch.stack(torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")).flatten(1)
@@ -30,7 +33,7 @@ def relative_positions(window: int) -> Tensor:
     return offset[0] * (2 * window - 1) + offset[1]
 
 
-@lru_cache(maxsize=64)
+@kept_constant(maxsize=64)
 def shift_mask(rows: int, columns: int, window: int, shift: int, device: torch.device) -> Tensor:
     """(windows, window^2, window^2) that is -inf between bins which only the cyclic shift made neighbours."""
     zone = torch.zeros(rows, columns)
@@ -69,6 +72,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("positions", relative_positions(window).flatten(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, rows, columns, C) -> the same shape; both sides are whole windows."""
         b, rows, columns, c = x.shape
         w, heads = self.window, self.heads
         shift = self.shift if min(rows, columns) > w else 0
@@ -76,15 +80,15 @@ class WindowAttention(nn.Module):
             x = torch.roll(x, (-shift, -shift), dims=(1, 2))
         x = windows(x, w)  # (B * windows, w^2, C)
         q, k, v = self.qkv(x).view(len(x), w * w, 3, heads, c // heads).permute(2, 0, 3, 1, 4)
-        bias = (
-            self.position_bias[self.positions].view(w * w, w * w, heads).permute(2, 0, 1)[None]
-        )  # (1, heads, w^2, w^2)
+        # Each (B * windows, heads, w^2, C / heads).
+        bias = self.position_bias[self.positions].view(w * w, w * w, heads)
+        bias = bias.permute(2, 0, 1)[None]  # (1, heads, w^2, w^2)
         if shift:
             apart = shift_mask(rows, columns, w, shift, x.device)  # (windows, w^2, w^2)
-            bias = (bias + apart[:, None]).repeat(b, 1, 1, 1)
+            bias = (bias + apart[:, None]).repeat(b, 1, 1, 1)  # (B * windows, heads, w^2, w^2)
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
-        x = self.project(x.transpose(1, 2).reshape(-1, w * w, c))
-        x = unwindows(x, w, rows, columns)
+        x = self.project(x.transpose(1, 2).reshape(-1, w * w, c))  # (B * windows, w^2, C)
+        x = unwindows(x, w, rows, columns)  # (B, rows, columns, C)
         return torch.roll(x, (shift, shift), dims=(1, 2)) if shift else x
 
 
@@ -104,12 +108,16 @@ class ChannelAttentionBlock(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, rows, columns) -> the same shape."""
         x = self.features(x)
-        return x * self.weigh(x)
+        return x * self.weigh(x)  # weights (B, C, 1, 1)
 
 
 class HybridAttentionBlock(nn.Module):
-    """HAB (eqs 14-16; the published eq. 16 leaves out the residual, which belongs there)."""
+    """HAB: window attention beside channel attention, then an MLP (eqs 14-16).
+
+    The published eq. 16 leaves out the residual, which belongs there.
+    """
 
     def __init__(self, channels: int, heads: int, window: int, shift: int) -> None:
         super().__init__()
@@ -120,15 +128,16 @@ class HybridAttentionBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(channels, 4 * channels), nn.GELU(), nn.Linear(4 * channels, channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, rows, columns) -> the same shape."""
         x = x.permute(0, 2, 3, 1)  # (B, rows, columns, C)
         n = self.norm1(x)
-        cab = self.channel_attention(n.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        y = x + self.window_attention(n) + CHANNEL_ATTENTION_WEIGHT * cab
+        of_channels = self.channel_attention(n.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        y = x + self.window_attention(n) + CHANNEL_ATTENTION_WEIGHT * of_channels
         return (y + self.mlp(self.norm2(y))).permute(0, 3, 1, 2)
 
 
 class ResidualDenseBlock(nn.Module):
-    """RDB: every convolution sees all before it; a 1 x 1 convolution gathers them."""
+    """RDB: every convolution takes in all before it; a 1 x 1 convolution gathers them."""
 
     def __init__(self, channels: int, growth: int, convolutions: int) -> None:
         super().__init__()
@@ -138,8 +147,9 @@ class ResidualDenseBlock(nn.Module):
         self.gather = nn.Conv2d(channels + convolutions * growth, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, rows, columns) -> the same shape."""
         for convolution in self.convolutions:
-            x = torch.cat([x, F.relu(convolution(x))], dim=1)
+            x = torch.cat([x, F.relu(convolution(x))], dim=1)  # (B, C + i * growth, rows, columns)
         return self.gather(x)
 
 
@@ -153,11 +163,40 @@ class RDHAB(nn.Module):
         self.attention = nn.Sequential(*(HybridAttentionBlock(channels, heads, window, shift) for shift in shifts))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, rows, columns) -> the same shape."""
         return x + self.attention(self.dense(x))
 
 
-MOST_NOISE = 16.0
-"""Differences are shown up to about so many times the noise; borders of strong genes would drown all else."""
+class RDHAN(nn.Module):
+    """Residual dense hybrid attention network: one cascade's correction (section 2.3)."""
+
+    def __init__(self, inputs: int, outputs: int, config: NetworkConfig) -> None:
+        super().__init__()
+        c = config.channels
+        self.first = nn.Conv2d(inputs, c, 3, padding=1)
+        self.second = nn.Conv2d(c, c, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            RDHAB(c, config.growth, config.convolutions, config.heads, config.window, config.attention)
+            for _ in range(config.blocks)
+        )
+        self.gather = nn.Conv2d(c * config.blocks, c, 1)
+        self.smooth = nn.Conv2d(c, c, 3, padding=1)
+        self.last = nn.Conv2d(c, outputs, 3, padding=1)
+        self.recompute = False
+        """Forget what happens inside blocks and work it out again for the gradients: a tenth of the memory for a third more
+        time. The paper's batch needs more than 20 GB otherwise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, rows, columns) -> (B, outputs, rows, columns)."""
+        first = self.first(x)  # (B, C, rows, columns)
+        x = self.second(first)
+        of_blocks = []
+        for block in self.blocks:
+            forgets = self.recompute and torch.is_grad_enabled()
+            x = checkpoint(block, x, use_reentrant=False) if forgets else block(x)
+            of_blocks.append(x)
+        x = self.smooth(self.gather(torch.cat(of_blocks, dim=1)))  # (B, blocks * C, ...) -> (B, C, ...)
+        return self.last(x + first)
 
 
 def data_consistency(estimate: Tensor, measured: Tensor, mask: Tensor) -> Tensor:
@@ -189,37 +228,6 @@ def bilinear(values: Tensor, measured: Tensor, stride: int) -> Tensor:
     return between(values * measured) / between(measured).clamp_min(1e-3)
 
 
-class RDHAN(nn.Module):
-    """Residual dense hybrid attention network: one cascade's correction (section 2.3)."""
-
-    def __init__(self, inputs: int, outputs: int, config: NetworkConfig) -> None:
-        super().__init__()
-        c = config.channels
-        self.first = nn.Conv2d(inputs, c, 3, padding=1)
-        self.second = nn.Conv2d(c, c, 3, padding=1)
-        self.blocks = nn.ModuleList(
-            RDHAB(c, config.growth, config.convolutions, config.heads, config.window, config.attention)
-            for _ in range(config.blocks)
-        )
-        self.gather = nn.Conv2d(c * config.blocks, c, 1)
-        self.smooth = nn.Conv2d(c, c, 3, padding=1)
-        self.last = nn.Conv2d(c, outputs, 3, padding=1)
-        self.recompute = False
-        """Forget what happens inside blocks and work it out again for the gradients: a tenth of the memory for a third more
-        time. The paper's batch needs more than 20 GB otherwise."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        first = self.first(x)
-        x = self.second(first)
-        kept = []
-        for block in self.blocks:
-            again = self.recompute and torch.is_grad_enabled()
-            x = checkpoint(block, x, use_reentrant=False) if again else block(x)
-            kept.append(x)
-        x = self.smooth(self.gather(torch.cat(kept, dim=1)))
-        return self.last(x + first)
-
-
 class CDCIN(nn.Module):
     """Cascaded data consistent imputation network.
 
@@ -233,11 +241,11 @@ class CDCIN(nn.Module):
         super().__init__()
         self.config, self.stride = config, stride
         self.outputs = 1 + len(config.quantiles)
-        seen = self.outputs + len(config.smoothings)
+        maps_in = self.outputs + len(config.smoothings)
         if config.layout == "dense":
-            sizes = (seen, self.outputs)
+            sizes = (maps_in, self.outputs)
         else:  # the mask of measured lattice bins goes in as one more channel
-            sizes = (seen * stride**2 + 1 + config.scaled, self.outputs * stride**2)
+            sizes = (maps_in * stride**2 + 1 + config.scaled, self.outputs * stride**2)
         self.cascades = nn.ModuleList(RDHAN(*sizes, config) for _ in range(config.cascades))
         if config.start != "replicate":  # a good first estimate is not to be spoilt by a random correction
             for cascade in self.cascades:
@@ -246,43 +254,47 @@ class CDCIN(nn.Module):
 
     def forward(self, values: Tensor, measured: Tensor, unit: Tensor | None = None) -> list[Tensor]:
         h, w = values.shape[2:]
-        values, measured = self._padded(values * measured), self._padded(measured)
-        known, mask = place(values, self.stride), place(measured, self.stride)
+        values, measured = self._padded(values * measured), self._padded(measured)  # (B, 1, h, w), of whole windows
+        known, mask = place(values, self.stride), place(measured, self.stride)  # (B, 1, S h, S w)
         x = self._start(values, measured).repeat(1, self.outputs, 1, 1)  # (B, outputs, S h, S w)
         smooth = smoothed(values, measured, self.config.smoothings, self.stride) if self.config.smoothings else x[:, :0]
-        scale, beside = self._scale(values, measured, unit)
+        scale, of_lattice = self._scale(values, measured, unit)
         estimates = []
         for cascade in self.cascades:
             z = data_consistency(x, known, mask) if self.config.data_consistency else x
-            x = z + scale * self._correction(cascade, self._seen(z, smooth, scale), beside)
+            x = z + scale * self._correction(cascade, self._shown(z, smooth, scale), of_lattice)
             estimates.append(x[:, :, : h * self.stride, : w * self.stride])
         return estimates
 
     def _start(self, values: Tensor, measured: Tensor) -> Tensor:
+        """(B, 1, h, w) -> the first estimate, (B, 1, S h, S w)."""
         if self.config.start == "replicate":
             return replicate(values, self.stride)
         return bilinear(values, measured, self.stride)
 
     def _scale(self, values: Tensor, measured: Tensor, unit: Tensor | None) -> tuple[Tensor | float, Tensor]:
-        """Unit that each map is worked on in, as the network's values are; what cascades on the lattice see beside them."""
+        """The unit that each map is worked on in, as the network's values are, (B, 1, 1, 1); and what cascades on the lattice are
+        shown of it beside the maps, (B, 1 or 2, h, w): where it was measured, and how noisy the map is."""
         if not self.config.scaled:
             return 1.0, measured
         unit = noise_scale(values, measured).unit if unit is None else unit
         return unit / VALUE_SCALE, torch.cat([measured, unit.log().expand_as(measured)], dim=1)
 
-    def _seen(self, z: Tensor, smooth: Tensor, scale: Tensor | float) -> Tensor:
-        """What a cascade sees: the estimate; with smooth maps, how it and they differ from the sharpest, and that one."""
+    def _shown(self, z: Tensor, smooth: Tensor, scale: Tensor | float) -> Tensor:
+        """(B, outputs + smooth maps, S h, S w) that a cascade is shown: the estimate in its unit; with smooth maps, how it and
+        they differ from the sharpest, and that one."""
         if not smooth.shape[1]:
             return z / scale
         base = smooth[:, :1]
         difference = (torch.cat([z, smooth[:, 1:]], dim=1) - base) / scale
         return torch.cat([MOST_NOISE * torch.tanh(difference / MOST_NOISE), base * VALUE_SCALE], dim=1)
 
-    def _correction(self, cascade: nn.Module, seen: Tensor, beside: Tensor) -> Tensor:
+    def _correction(self, cascade: nn.Module, shown: Tensor, of_lattice: Tensor) -> Tensor:
+        """(B, outputs, S h, S w), worked out on the full grid or on the lattice with the S * S phases as channels."""
         if self.config.layout == "dense":
-            return cascade(seen.contiguous(memory_format=torch.channels_last))
-        phases = F.pixel_unshuffle(seen, self.stride)
-        x = torch.cat([phases, beside], dim=1).contiguous(memory_format=torch.channels_last)
+            return cascade(shown.contiguous(memory_format=torch.channels_last))
+        phases = F.pixel_unshuffle(shown, self.stride)  # (B, maps * S^2, h, w)
+        x = torch.cat([phases, of_lattice], dim=1).contiguous(memory_format=torch.channels_last)
         return F.pixel_shuffle(cascade(x).contiguous(), self.stride)
 
     def _padded(self, x: Tensor) -> Tensor:
@@ -302,5 +314,5 @@ class CDCIN(nn.Module):
 
 
 def parameters(network: nn.Module) -> int:
-    """Trainable weights."""
+    """Number of trainable weights."""
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)

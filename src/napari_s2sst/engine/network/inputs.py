@@ -1,10 +1,14 @@
-"""How badly the measured bins of a map tell each other: the scale of its noise, from what was measured alone."""
+"""Measured bins of a lattice -> what the network is given beside them: smooth maps at several widths, and the map's noise.
+
+Both follow from what was measured alone. The noise is how badly the measured bins tell each other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
+from typing import ParamSpec
 
 import torch
 import torch.nn.functional as F
@@ -13,11 +17,32 @@ from torch import Tensor
 VALUE_SCALE = 10.0
 """The network sees values divided by this, and its output is multiplied by it (the authors' code)."""
 
-
-# ---- Measured bins of a lattice -> smooth maps of it on the full grid, at several widths, for the network to look at.
-
 LEAST_WEIGHT = 1e-4
 """Of measured bins in reach, in bins; with less, far from everything measured, the map falls to 0."""
+
+
+SMALLEST_ERRORS = 0.01, 0.002
+"""Absolute and squared error added to a map's noise, so that one without any count weighs no more than others."""
+
+Sizes = ParamSpec("Sizes")
+
+
+def kept_constant(maxsize: int) -> Callable[[Callable[Sizes, Tensor]], Callable[Sizes, Tensor]]:
+    """Keep the last ``maxsize`` tensors that a function makes of sizes alone.
+
+    A compiler that traces the network is let past the memory, which it would warn of: what it traces is a constant to it.
+    """
+
+    def decorate(make: Callable[Sizes, Tensor]) -> Callable[Sizes, Tensor]:
+        kept = lru_cache(maxsize)(make)
+
+        @wraps(make)
+        def constant(*sizes: Sizes.args, **named: Sizes.kwargs) -> Tensor:
+            return make(*sizes, **named) if torch.compiler.is_compiling() else kept(*sizes, **named)
+
+        return constant
+
+    return decorate
 
 
 def smoothed(values: Tensor, measured: Tensor, widths: Sequence[float], stride: int) -> Tensor:
@@ -33,17 +58,13 @@ def smoothed(values: Tensor, measured: Tensor, widths: Sequence[float], stride: 
         return torch.cat(maps, dim=1)
 
 
-@lru_cache(maxsize=64)
+@kept_constant(maxsize=64)
 def _weights(length: int, width: float, stride: int, device: torch.device) -> Tensor:
     """(S length, length) Gaussian weight of each measured bin along one axis for each bin of the full grid."""
     with torch.inference_mode(False):  # kept for trainings too
         bins = torch.arange(length * stride, device=device, dtype=torch.float32) / stride
         lattice = torch.arange(length, device=device, dtype=torch.float32)
         return torch.exp(-((bins[:, None] - lattice[None]) ** 2) / (2 * width**2))
-
-
-SMALLEST_ERRORS = 0.01, 0.002
-"""Absolute and squared error added to a map's noise, so that one without any count weighs no more than others."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +84,7 @@ class NoiseScale:
 
 
 def noise_scale(values: Tensor, measured: Tensor) -> NoiseScale:
-    """Every measured bin is told from the eight around it, itself left out. (B, 1, h, w) lattice values and mask.
+    """How far every measured bin is from what the eight around it tell of it. (B, 1, h, w) lattice values and mask.
 
     It is a function of the input alone. A scale that depended on the target would favour maps whose noise came out small,
     and the mean that is learnt would be too low.

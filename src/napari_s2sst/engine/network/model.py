@@ -1,16 +1,20 @@
-"""A trained network <-> one safetensors file. Nothing in it is ever executed: weights are numbers, the rest is JSON."""
+"""A trained network <-> one safetensors file: its weights, and what is needed to use them and to say where they came from.
+
+Nothing in it is ever executed: weights are numbers, the rest is JSON in the header's notes (``format``, ``run``).
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from ..config import RunConfig
@@ -18,60 +22,12 @@ from ..errors import CheckpointError, S2SSTError
 from ..files import written_whole
 from .cdcin import CDCIN
 
-# ---- A safetensors file of ours -> what it says of itself, and its tensors. Nothing in it is ever executed.
+FORMAT = "napari-s2sst model 2"
 
-TRIES = 50
-"""Readings of a file that another process replaces meanwhile; one takes about a millisecond."""
+WEIGHTS = Path(__file__).parent / "weights"
 
 Content = tuple[dict[str, str], dict[str, Tensor]]
-
-
-def read_tensors(path: Path, wanted: str, *, kind: str, advice: str, with_tensors: bool = True) -> Content:
-    """(the header's notes, name -> tensor), without tensors where only the notes are asked for.
-
-    ``wanted``: the format that the notes must name. Raises :class:`CheckpointError`, which calls the file ``kind`` and
-    ends with ``advice``.
-    """
-    try:
-        notes, tensors = _all_of_one_file(path, wanted, with_tensors)
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise CheckpointError(f"{path} can't be read as {kind} ({error}). {advice}") from error
-    if notes.get("format") != wanted:
-        found = notes.get("format", "something of another program")
-        raise CheckpointError(f"{path} holds {found}, and {wanted!r} is needed. {advice}")
-    return notes, tensors
-
-
-def _all_of_one_file(path: Path, wanted: str, with_tensors: bool) -> Content:
-    """safetensors opens a path twice, for the header and for the data: of a file that was replaced in between it would
-    take the one from the old and the other from the new, so such a reading is thrown away.
-    """
-    for _ in range(TRIES):
-        before = _which(path)
-        try:
-            content = _read(path, wanted, with_tensors)
-        except (SafetensorError, RuntimeError):
-            if _which(path) == before:
-                raise
-            continue
-        if _which(path) == before:
-            return content
-    raise OSError("another process replaces it all the time")
-
-
-def _read(path: Path, wanted: str, with_tensors: bool) -> Content:
-    with safe_open(path, framework="pt") as file:
-        notes = file.metadata() or {}
-        names = file.keys() if with_tensors and notes.get("format") == wanted else ()
-        return notes, {name: file.get_tensor(name) for name in names}
-
-
-def _which(path: Path) -> tuple[int, ...]:
-    stat = path.stat()
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-
-# ---- What a training returns: weights, and all that is needed to use them and to say where they came from.
+"""The header's notes, and name -> tensor."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +38,7 @@ class Calibration:
     """The predicted 90 % interval is stretched by this about the estimate, so that it covers 90 % of held-out bins."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Trained:
     """A trained network. ``impute(trained, sparse)`` makes maps of it."""
 
@@ -110,11 +66,6 @@ class Trained:
         return network.to(device, memory_format=torch.channels_last).eval()
 
 
-FORMAT = "napari-s2sst model 2"
-
-WEIGHTS = Path(__file__).parent / "weights"
-
-
 def save_model(path: str | Path, trained: Trained) -> Path:
     """Write weights, settings and losses; a file of that name is replaced only once the new one is whole.
 
@@ -139,7 +90,7 @@ def save_model(path: str | Path, trained: Trained) -> Path:
 
 
 def shipped_model(stride: int) -> Path:
-    """The model file that comes with the program for a stride; see ``pretraining``."""
+    """The model file that comes with the program for a stride; see docs/weights.md. Raises :class:`CheckpointError`."""
     path = WEIGHTS / f"stride{stride}.safetensors"
     if not path.is_file():
         raise CheckpointError(f"No weights come with the program for a stride of {stride}. Start from random ones.")
@@ -182,4 +133,56 @@ def _fits(trained: Trained) -> bool:
             wanted = CDCIN(trained.config.network, trained.stride).state_dict()
     except (RuntimeError, TypeError, ValueError, MemoryError):  # a network that no memory holds
         return False
-    return {name: each.shape for name, each in wanted.items()} == {n: each.shape for n, each in trained.weights.items()}
+    return _shapes(wanted) == _shapes(trained.weights)
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in weights.items()}
+
+
+def read_tensors(path: Path, wanted: str, *, kind: str, advice: str, with_tensors: bool = True) -> Content:
+    """The header's notes and the tensors of a safetensors file; no tensors where only the notes are asked for.
+
+    ``wanted``: the format that the notes must name. Raises :class:`CheckpointError`, which calls the file ``kind`` and
+    ends with ``advice``.
+    """
+    try:
+        notes, tensors = _read(path, wanted, with_tensors)
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{path} can't be read as {kind} ({error}). {advice}") from error
+    if notes.get("format") != wanted:
+        there = notes.get("format", "something of another program")
+        raise CheckpointError(f"{path} holds {there}, and {wanted!r} is needed. {advice}")
+    return notes, tensors
+
+
+def _read(path: Path, wanted: str, with_tensors: bool) -> Content:
+    """From one opening of the path: another process may replace the file at any time."""
+    with path.open("rb") as file:
+        notes = _notes(file)
+        if not with_tensors or notes.get("format") != wanted:
+            return notes, {}
+        file.seek(0)
+        return notes, load(file.read())
+
+
+def _notes(file: BinaryIO) -> dict[str, str]:
+    """The notes in the header of a safetensors file (8 bytes of length, JSON, tensors).
+
+    Raises :class:`SafetensorError` or ValueError where it is none, or not whole.
+    """
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= size - 8:
+        raise SafetensorError("it has no header of its own length")
+    header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise SafetensorError("its header is no list of names")
+    notes = header.pop("__metadata__", None) or {}
+    try:
+        end = max((int(tensor["data_offsets"][1]) for tensor in header.values()), default=0)
+    except (KeyError, TypeError, IndexError):
+        raise SafetensorError("its header does not say where its tensors lie") from None
+    if 8 + length + end != size:
+        raise SafetensorError(f"it has {size:,} bytes, and its header speaks of {8 + length + end:,}")
+    return notes

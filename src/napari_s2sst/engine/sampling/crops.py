@@ -15,7 +15,8 @@ from .lattice import CONTEXT_LATTICE, lattice_cells
 
 MARGIN_LATTICE = 12
 """Lattice bins of glass kept around the tissue. The convolutions could see farther, and what they see there is the same
-everywhere: with 12 the estimates inside are those of the whole map bit for bit (tests/engine/sampling/test_crops.py), with 4 not."""
+everywhere: with 12 the estimates inside are those of the whole map bit for bit, with 4 not
+(tests/engine/sampling/test_crops.py)."""
 
 Box = tuple[int, int, int, int]
 """First row, row after the last, first column, column after the last."""

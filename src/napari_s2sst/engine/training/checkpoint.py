@@ -1,8 +1,15 @@
-"""An unfinished training <-> one safetensors file, from which it goes on as if it had never been ended.
+"""An unfinished training <-> one safetensors file, from which it goes on bit for bit as if it had never been ended.
 
-The file holds numbers (weights, optimiser moments, running mean, best and last good weights) and JSON (settings, random
-state, where it stands, the rows of losses); nothing in it is ever executed. What it is for is told by hashes of the
-measured bins and of the first weights, the settings and the version of the program.
+checkpoint.safetensors
+  now.*, good.*, best.*      weights: the present ones with their moments and running mean, the last good ones, the best
+  held_out.*                 errors on the held-out bins, with the best and with the first weights
+  patches.queue              positions of patches that are still to come
+  rows as JSON               the loss curve
+  header                     format, saved_at, identity (JSON: what the training is of), state (JSON: where it stands)
+
+Nothing in it is ever executed: tensors are numbers, the rest is JSON. What it is of is told by hashes of the measured bins and
+of the first weights, the settings and the version of the program. How often it is written, and what the user hears when it
+can't be, is the writer's to know.
 """
 
 from __future__ import annotations
@@ -12,43 +19,37 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ..config import RunConfig
-from ..device import label
+from ..config import DECIDES_LAST_DIGITS, RunConfig, flat_settings, setting_differences
 from ..errors import CheckpointError, ExportError, S2SSTError
-from ..events import Unsaved, Validated
+from ..events import Unsaved
 from ..files import written_whole
 from ..maps import SparseMap
 from ..network.model import Trained, read_tensors
 from ..provenance import sparse_hash, versions
-from .learner import Learner
-from .mishaps import Recovery
-from .patches import SlidePatches
-from .validation import BestWeights
 
 FORMAT = "napari-s2sst training 1"
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 """In the folder of a run's results, until those are written."""
 
-ELSEWHERE = ("device", "precision", "compiled")
-"""Settings that may change from one part of a training to the next, so that it can go on on another machine."""
+EVERY_S = 30.0
+"""Work that a crash may cost."""
 
 _ROWS = "rows as JSON"
 """They grow with the time, and a safetensors file's header may not, so they travel as bytes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Unfinished:
     """What a checkpoint is of, for a person to decide whether to go on from it."""
 
@@ -69,19 +70,29 @@ class Unfinished:
 
 
 @dataclass(frozen=True, eq=False)
+class Snapshot:
+    """All of a training between two steps."""
+
+    state: Mapping[str, Any]
+    """Where it stands; plain values for JSON."""
+    rows: Sequence[Mapping[str, Any]]
+    """Of the loss curve."""
+    groups: Mapping[str, Mapping[str, Tensor]]
+    """Group -> name -> tensor; a group without tensors may be left out."""
+
+    def group(self, name: str) -> Mapping[str, Tensor]:
+        """The tensors of one group."""
+        return self.groups.get(name, {})
+
+
+@dataclass(frozen=True, eq=False)
 class Saved:
-    """All of a checkpoint."""
+    """A checkpoint as it was read."""
 
     path: Path
     identity: Mapping[str, Any]
-    state: Mapping[str, Any]
-    rows: list[dict[str, Any]]
-    tensors: Mapping[str, Tensor]
-
-    def group(self, name: str) -> dict[str, Tensor]:
-        """The tensors that were saved under ``name.``, without it."""
-        start = f"{name}."
-        return {key.removeprefix(start): each for key, each in self.tensors.items() if key.startswith(start)}
+    """As :func:`identity` makes it."""
+    snapshot: Snapshot
 
 
 def identity(maps: Sequence[SparseMap], config: RunConfig, first: Trained | None) -> dict[str, Any]:
@@ -95,27 +106,24 @@ def identity(maps: Sequence[SparseMap], config: RunConfig, first: Trained | None
     }
 
 
-def save_state(
-    path: Path,
-    identity: Mapping[str, Any],
-    state: Mapping[str, Any],
-    rows: Sequence[Mapping[str, Any]],
-    groups: Mapping[str, Mapping[str, Tensor]],
-) -> None:
+def save_state(path: Path, identity: Mapping[str, Any], snapshot: Snapshot) -> None:
     """Write a checkpoint; the one before it is replaced only once the new one is whole and on the disk.
 
     A folder that was removed is made again, one that lay deeper is not. Raises :class:`ExportError`.
     """
-    tensors = {f"{group}.{name}": each for group, parts in groups.items() for name, each in parts.items()}
-    tensors = {name: each.detach().cpu().contiguous() for name, each in tensors.items()}
-    tensors[_ROWS] = torch.frombuffer(bytearray(json.dumps(list(rows)).encode()), dtype=torch.uint8)
-    told = {
+    tensors = {
+        f"{group}.{name}": tensor.detach().cpu().contiguous()
+        for group, named in snapshot.groups.items()
+        for name, tensor in named.items()
+    }
+    tensors[_ROWS] = torch.frombuffer(bytearray(json.dumps(list(snapshot.rows)).encode()), dtype=torch.uint8)
+    notes = {
         "format": FORMAT,
         "identity": json.dumps(identity),
-        "state": json.dumps(state),
+        "state": json.dumps(snapshot.state),
         "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    write_state(path, save(tensors, told))
+    write_state(path, save(tensors, notes))
 
 
 def write_state(path: Path, content: bytes) -> None:
@@ -130,12 +138,14 @@ def write_state(path: Path, content: bytes) -> None:
 
 def load_state(path: Path) -> Saved:
     """Read what :func:`save_state` wrote. Raises :class:`CheckpointError`."""
-    told, tensors = _read(path, with_tensors=True)
-    try:
+    notes, tensors = _read(path, with_tensors=True)
+    with damage_told(path):
         rows = json.loads(tensors.pop(_ROWS).numpy().tobytes())
-        return Saved(path, json.loads(told["identity"]), json.loads(told["state"]), list(rows), tensors)
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(path, error) from error
+        groups: dict[str, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            group, _, name = key.partition(".")
+            groups.setdefault(group, {})[name] = tensor
+        return Saved(path, json.loads(notes["identity"]), Snapshot(json.loads(notes["state"]), list(rows), groups))
 
 
 def unfinished(path: str | Path) -> Unfinished | None:
@@ -143,22 +153,20 @@ def unfinished(path: str | Path) -> Unfinished | None:
     path = Path(path).expanduser()
     if not path.is_file():
         return None
-    told, _ = _read(path, with_tensors=False)
-    try:
-        of, state = json.loads(told["identity"]), json.loads(told["state"])
+    notes, _ = _read(path, with_tensors=False)
+    with damage_told(path):
+        about, state = json.loads(notes["identity"]), json.loads(notes["state"])
         return Unfinished(
             path=path,
-            genes=tuple(of["genes"]),
-            config=RunConfig.parsed(of["config"]),
-            input_sha256=str(of["input_sha256"]),
+            genes=tuple(about["genes"]),
+            config=RunConfig.parsed(about["config"]),
+            input_sha256=str(about["input_sha256"]),
             step=int(state["step"]),
             steps=None if state["steps"] is None else int(state["steps"]),
             seconds=float(state["seconds"]),
             device=str(state["device"]),
-            saved_at=told["saved_at"],
+            saved_at=notes["saved_at"],
         )
-    except (KeyError, TypeError, ValueError, S2SSTError) as error:
-        raise damaged(path, error) from error
 
 
 def check_same(saved: Saved, ours: Mapping[str, Any]) -> None:
@@ -171,8 +179,10 @@ def check_same(saved: Saved, ours: Mapping[str, Any]) -> None:
             f"{path} is the checkpoint of a training on other measured bins (of {genes}): another slide, gene, region, bin size "
             f"or lattice. {advice}"
         )
-    if different := _differences(theirs.get("config", {}), ours["config"]):
-        raise CheckpointError(f"{path} is the checkpoint of a training with other settings: {different}. {advice}")
+    settings = flat_settings(ours["config"]), flat_settings(theirs.get("config", {}))
+    if different := setting_differences(*settings, ignored=DECIDES_LAST_DIGITS):
+        changes = ", ".join(f"{name} {theirs_} instead of {ours_}" for name, (ours_, theirs_) in different.items())
+        raise CheckpointError(f"{path} is the checkpoint of a training with other settings: {changes}. {advice}")
     if ours["first_sha256"] is not None and theirs.get("first_sha256") != ours["first_sha256"]:
         raise CheckpointError(f"{path} is the checkpoint of a training that began with other weights. {advice}")
     if theirs.get("program") != ours["program"]:
@@ -183,32 +193,28 @@ def check_same(saved: Saved, ours: Mapping[str, Any]) -> None:
 
 
 def remove_checkpoint(path: Path) -> None:
-    """The file, and what a killed process left half-written beside it."""
-    for each in (path, *path.parent.glob(f".{path.name}.*.part")):
+    """Remove the file, and what a killed process left half-written beside it."""
+    for leftover in (path, *path.parent.glob(f".{path.name}.*.part")):
         with contextlib.suppress(OSError):
-            each.unlink()
+            leftover.unlink()
 
 
-def damaged(path: Path, error: Exception) -> CheckpointError:
-    """The error of a checkpoint whose content makes no sense."""
-    return CheckpointError(f"{path} is a checkpoint with a damaged record ({error}). Begin anew without resuming.")
+@contextlib.contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Raise the error of what makes no sense in a checkpoint as a :class:`CheckpointError` that says so."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, S2SSTError) as error:
+        raise CheckpointError(
+            f"{path} is a checkpoint with a damaged record ({error}). Begin anew without resuming."
+        ) from error
 
 
 def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
     advice = "Begin anew without resuming."
     return read_tensors(path, FORMAT, kind="a checkpoint", advice=advice, with_tensors=with_tensors)
-
-
-def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """``batch 8 instead of 16``: what the checkpoint has, and this training."""
-    theirs, ours = _flat(theirs), _flat(ours)
-    names = [name for name in {**ours, **theirs} if name not in ELSEWHERE and theirs.get(name) != ours.get(name)]
-    return ", ".join(f"{name} {theirs.get(name)} instead of {ours.get(name)}" for name in names)
-
-
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    inner = {name: value for part in config.values() if isinstance(part, Mapping) for name, value in part.items()}
-    return {name: value for name, value in config.items() if not isinstance(value, Mapping)} | inner
 
 
 def _hash(weights: Mapping[str, Tensor]) -> str:
@@ -217,34 +223,6 @@ def _hash(weights: Mapping[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-# ---- A training <-> its checkpoint: what of it is kept, and put back so that it goes on bit for bit.
-
-EVERY_S = 30.0
-"""Work that a crash may cost."""
-
-
-class Keepable(Protocol):
-    """A training, as far as it is kept."""
-
-    maps: list[SparseMap]
-    config: RunConfig
-    device: torch.device
-    learner: Learner
-    recovery: Recovery
-    best: BestWeights
-    patches: SlidePatches
-    rng: np.random.Generator
-    parts: int
-    step: int
-    steps: int | None
-    began: float
-    spent_s: float
-    durations: list[float]
-    since: list[dict[str, float]]
-    rows: list[dict[str, Any]]
-    ended: str
 
 
 @dataclass
@@ -258,25 +236,21 @@ class CheckpointWriter:
     def __post_init__(self) -> None:
         self._identity: dict[str, Any] = {}
         self._saved_at = time.perf_counter()
-        self._told = False
+        self._is_problem_told = False
 
     def saved(self) -> Saved | None:
         """What the training is to go on from, if anything. Raises :class:`CheckpointError`."""
         return load_state(self.path) if self.resume and self.path.is_file() else None
 
-    def begin(self, run: Keepable, saved: Saved | None, first: Trained | None) -> None:
-        """Put back what was saved, if it is of this training. Raises :class:`CheckpointError`."""
-        self._identity = identity(run.maps, run.config, first)
-        if saved is None:
-            return
-        check_same(saved, self._identity)
-        self._identity["first_sha256"] = saved.identity.get("first_sha256")
-        try:
-            _put_back(saved, run)
-        except CheckpointError:
-            raise
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise damaged(self.path, error) from error
+    def begin(self, identity: Mapping[str, Any], saved: Saved | None) -> None:
+        """Write checkpoints of this training, which goes on from ``saved``.
+
+        Raises :class:`CheckpointError` if that is of another training.
+        """
+        self._identity = dict(identity)
+        if saved is not None:
+            check_same(saved, identity)
+            self._identity["first_sha256"] = saved.identity.get("first_sha256")
 
     def hurry(self) -> None:
         """Save after this step, whatever the time: something came to be known that only the clock decides."""
@@ -287,59 +261,13 @@ class CheckpointWriter:
         """Whether it is time to save."""
         return time.perf_counter() - self._saved_at >= self.every_s
 
-    def save(self, run: Keepable) -> Unsaved | None:
-        """Write the state of a run between two steps; what to tell the user where that can't be done."""
+    def save(self, snapshot: Snapshot, step: int) -> Unsaved | None:
+        """Write the state after this step; what to tell the user where that can't be done."""
         self._saved_at = time.perf_counter()
-        groups = {
-            "now": run.learner.tensors(),
-            "good": run.recovery.good or {},
-            "best": run.best.weights or {},
-            "held_out": run.best.losses(),
-            "patches": {"queue": torch.from_numpy(run.patches.queue)},
-        }
         try:
-            save_state(self.path, self._identity, _state(run), run.rows, groups)
+            save_state(self.path, self._identity, snapshot)
         except ExportError as error:
-            told, self._told = self._told, True
-            return None if told else Unsaved(run.step, f"{error} Training goes on, and tries again.")
-        self._told = False
+            was_told, self._is_problem_told = self._is_problem_told, True
+            return None if was_told else Unsaved(step, f"{error} Training goes on, and tries again.")
+        self._is_problem_told = False
         return None
-
-
-def _state(run: Keepable) -> dict[str, Any]:
-    return {
-        "step": run.step,
-        "steps": run.steps,
-        "seconds": time.perf_counter() - run.began,
-        "spent_s": run.spent_s,
-        "durations": run.durations,
-        "since": run.since,
-        "random": run.rng.bit_generator.state,
-        "parts": run.parts,
-        "ended": run.ended,
-        "recovery": run.recovery.record(),
-        "best": run.best.record(),
-        "device": label(run.device),
-    }
-
-
-def _put_back(saved: Saved, run: Keepable) -> None:
-    """Raises KeyError, TypeError, ValueError or RuntimeError where something is missing or of another kind."""
-    state = saved.state
-    run.learner.restore(saved.group("now"))
-    run.recovery.restore(state["recovery"], saved.group("good"))
-    run.best.restore(state["best"], saved.group("best"), saved.group("held_out"))
-    run.patches.queue = saved.tensors["patches.queue"].numpy()
-    run.rng.bit_generator.state = state["random"]
-    run.step = int(state["step"])
-    run.steps = None if state["steps"] is None else int(state["steps"])
-    run.began = time.perf_counter() - float(state["seconds"])
-    run.spent_s, run.durations = float(state["spent_s"]), [float(each) for each in state["durations"]]
-    run.since, run.rows = list(state["since"]), saved.rows
-    run.parts, run.ended = max(run.parts, int(state["parts"])), str(state["ended"])
-
-
-def validated_before(rows: list[dict[str, Any]]) -> list[Validated]:
-    """The events of the validations that a checkpoint's rows tell of."""
-    names = {"step", "held_out_mae", "training_mae"}
-    return [Validated(**{name: row[name] for name in names}) for row in rows if names <= row.keys()]

@@ -1,4 +1,7 @@
-"""A network, its optimiser and the running mean of its weights: all that a step of training changes, and a copy of it."""
+"""A step's gradients -> new weights: the network, its optimiser and the running mean of its weights, and a copy of all three.
+
+How long to train and at which rate are functions of the step, so that a run repeats by its steps.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,6 @@ from ..network.cdcin import CDCIN
 from ..network.model import Trained
 from ..threads import set_gradients
 
-# ---- How long to train, at which rate, and which weights to keep: functions of the step, so that a run repeats by its steps.
-
 TIMED_STEPS = 12
 """Steps after which a time limit becomes a number of steps. The rate must not depend on that number before."""
 
@@ -30,9 +31,12 @@ TIME_FOR_STEPS = 0.94
 LAST_RATE = 0.02
 """Of the peak rate, at the end of a cosine."""
 
+MAX_GRADIENT = 1.0
+"""Norm at which the distributional loss's gradient is clipped; counts have outliers. The paper clips nothing."""
+
 
 def learning_rate(training: TrainingConfig, step: int, steps: int | None) -> float:
-    """Of the coming step, counted from 0; the same for a time limit as for the steps it becomes."""
+    """The rate of the coming step, counted from 0; it is that of a time limit as of the steps that this becomes."""
     rate = training.learning_rate * min(1.0, (step + 1) / (training.warmup_steps + 1))
     first = max(training.warmup_steps, TIMED_STEPS)
     if training.schedule == "constant" or step < first or steps is None:
@@ -41,7 +45,7 @@ def learning_rate(training: TrainingConfig, step: int, steps: int | None) -> flo
 
 
 def cosine(done: float) -> float:
-    """From 1 down to :data:`LAST_RATE`, over ``done`` from 0 to 1."""
+    """A share that falls from 1 to :data:`LAST_RATE`, over ``done`` from 0 to 1."""
     return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
@@ -59,13 +63,9 @@ def steps_within(seconds: float, durations_s: Sequence[float]) -> int | None:
 
 
 def running_mean(mean: Tensor, weight: Tensor, averaged: Tensor, *, decay: float) -> Tensor:
-    """Short at first, so that the random start is forgotten soon."""
+    """The mean with one more weight in it; short at first, so that the random start is forgotten soon."""
     n = float(averaged)
     return mean.lerp(weight, 1 - min(decay, (1 + n) / (10 + n)))
-
-
-MAX_GRADIENT = 1.0
-"""Norm at which the distributional loss's gradient is clipped; counts have outliers. The paper clips nothing."""
 
 
 class Learner:
@@ -118,14 +118,14 @@ class Learner:
 
     def tensors(self) -> dict[str, Tensor]:
         """A copy of everything, by name; what is not there yet has none."""
-        found = {f"weight.{name}": weight for name, weight in self.network.named_parameters()}
+        tensors = {f"weight.{name}": weight for name, weight in self.network.named_parameters()}
         if self._mean is not None:
-            found |= {f"mean.{name}": weight for name, weight in self._mean.module.named_parameters()}
-            found["mean_steps"] = self._mean.n_averaged
+            tensors |= {f"mean.{name}": weight for name, weight in self._mean.module.named_parameters()}
+            tensors["mean_steps"] = self._mean.n_averaged
         for name, weight in self.network.named_parameters():
-            for part, value in self._optimiser.state.get(weight, {}).items():
-                found[f"adam.{part}.{name}"] = value
-        return {name: value.detach().clone() for name, value in found.items()}
+            for moment, value in self._optimiser.state.get(weight, {}).items():
+                tensors[f"adam.{moment}.{name}"] = value
+        return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Become what :meth:`tensors` copied; every bit, and the memory order that the fused Adam takes for granted.

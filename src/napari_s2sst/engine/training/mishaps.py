@@ -1,10 +1,13 @@
-"""A training whose loss explodes -> the same one, from its last good weights and at half the rate."""
+"""What goes wrong in a training -> a way on: a loss that explodes, a memory that is too small, a network that can't be compiled.
+
+A training whose loss explodes goes on from its last good weights and at half the rate. A batch that the memory doesn't hold is
+computed in parts. A network that torch can't compile is called as it is.
+"""
 
 from __future__ import annotations
 
 import gc
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any, TypeVar
@@ -17,41 +20,6 @@ from ..threads import CorePool
 from .learner import Learner
 from .objective import Batch
 
-# ---- A network -> the same, compiled by torch where that is wanted and possible, and as it is where not.
-
-
-class Forward:
-    """Calls a network; its weights stay the network's own, and are learnt through either way of calling it."""
-
-    def __init__(self, network: nn.Module, compiled: bool) -> None:
-        self._network = network
-        self._lock = Lock()
-        if compiled:  # what smooth maps keep are constants: to trace past that cache, as torch warns, is right
-            warnings.filterwarnings("ignore", message="Dynamo detected a call to a .functools.lru_cache")
-        self.call: nn.Module = torch.compile(network) if compiled else network
-
-    @property
-    def is_compiled(self) -> bool:
-        return self.call is not self._network
-
-    def gives_up(self, called: nn.Module, error: RuntimeError) -> str | None:
-        """What to tell, if an error of a step that called this was the compiler's; the network is called as it is from now on.
-
-        None where it was another error; nothing to tell ("") where another part of the step has told it.
-        """
-        if called is self._network:
-            return None
-        from torch._dynamo.exc import TorchDynamoException  # slow to import, and only a compiler raises it
-
-        if not isinstance(error, TorchDynamoException):
-            return None
-        with self._lock:
-            is_told, self.call = not self.is_compiled, self._network
-        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        going_on = "Training goes on without, more slowly; what is learnt stays the same."
-        return "" if is_told else f"The network can't be compiled here ({why}). {going_on}"
-
-
 GOOD_EVERY_STEPS = 25
 """A copy of the weights is kept as often, once a loss computed with them was in bounds."""
 
@@ -63,6 +31,11 @@ HIGH_STEPS = 3
 """Steps in a row beyond that; a single batch may be odd."""
 
 MOST_RECOVERIES = 3
+
+_WORDS = ("out of memory", "can't allocate memory", "could not create a primitive")
+"""What GPUs, the CPU's allocator and oneDNN say where they raise no error of their own kind."""
+
+Result = TypeVar("Result")
 
 
 class Recovery:
@@ -115,20 +88,12 @@ class Recovery:
             "high": self._high,
         }  # fmt: skip
 
-    def restore(self, record: Mapping[str, Any], good: dict[str, Tensor]) -> None:
+    def restore(self, record: Mapping[str, Any], good: Mapping[str, Tensor]) -> None:
         """Become what :meth:`record` and :attr:`good` were. Raises KeyError, TypeError or ValueError."""
-        self.good = good or None
+        self.good = dict(good) or None
         self.good_step, self.count = int(record["good_step"]), int(record["count"])
         self.rate, self._high = float(record["rate"]), int(record["high"])
         self._first = None if record["first"] is None else float(record["first"])
-
-
-# ---- A step's batch -> its results, in as few parts as the memory holds.
-
-Result = TypeVar("Result")
-
-_WORDS = ("out of memory", "can't allocate memory", "could not create a primitive")
-"""What GPUs, the CPU's allocator and oneDNN say where they raise no error of their own kind."""
 
 
 def is_shortage(error: RuntimeError) -> bool:
@@ -137,7 +102,7 @@ def is_shortage(error: RuntimeError) -> bool:
 
 
 def give_back_memory() -> None:
-    """What nobody uses any more, to the device and to other programs."""
+    """Give what nobody uses any more to the device and to other programs."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -165,3 +130,38 @@ def in_parts(cores: CorePool, work: Callable[[Batch], Result], batch: Batch, cou
                 "smaller patches (patch_bins), a smaller network, another device, or close other programs that use this one."
             )
         count = min(2 * count, most)
+
+
+class Forward:
+    """Calls a network, compiled by torch where that is wanted and possible.
+
+    The weights stay the network's own, and are learnt through either way of calling it.
+    """
+
+    def __init__(self, network: nn.Module, compiled: bool) -> None:
+        self._network = network
+        self._lock = Lock()
+        self.call: nn.Module = torch.compile(network) if compiled else network
+        """The network, or the compiled one, which has to be asked for anew for every call."""
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether calls go through what torch compiled."""
+        return self.call is not self._network
+
+    def gives_up(self, called: nn.Module, error: RuntimeError) -> str | None:
+        """What to tell, if an error of a step that called this was the compiler's; the network is called as it is from now on.
+
+        None where it was another error; nothing to tell ("") where another part of the step has told it.
+        """
+        if called is self._network:
+            return None
+        from torch._dynamo.exc import TorchDynamoException  # slow to import, and only a compiler raises it
+
+        if not isinstance(error, TorchDynamoException):
+            return None
+        with self._lock:
+            is_told, self.call = not self.is_compiled, self._network
+        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        going_on = "Training goes on without, more slowly; what is learnt stays the same."
+        return "" if is_told else f"The network can't be compiled here ({why}). {going_on}"

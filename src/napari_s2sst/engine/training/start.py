@@ -67,4 +67,6 @@ def first_weights(config: RunConfig, stride: int, start: Trained | None = None) 
 def network_difference(theirs: NetworkConfig, ours: NetworkConfig) -> str:
     """``channels 64 instead of 32, attention False instead of True``: what another network has, and this one."""
     different = setting_differences(ours.model_dump(), theirs.model_dump())
-    return ", ".join(f"{name} {their_value} instead of {our_value}" for name, (our_value, their_value) in different.items())
+    return ", ".join(
+        f"{name} {their_value} instead of {our_value}" for name, (our_value, their_value) in different.items()
+    )

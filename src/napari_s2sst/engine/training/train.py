@@ -1,6 +1,7 @@
 """Sparse maps and natural images -> a trained CDCIN, as a generator of events (Fang et al. 2025, sections 2.1 and 2.5).
 
-The generator can be sent a :class:`Command` after its first event, and returns :class:`Trained`.
+The generator can be sent a :class:`Command` after its first event, and returns :class:`Trained`. :func:`fit` runs it to its end;
+:func:`stopping_at` ends it after exactly so many steps, as by hand, so that a run that was stopped repeats.
 """
 
 from __future__ import annotations
@@ -20,71 +21,11 @@ from .checkpoint import EVERY_S, CheckpointWriter
 from .loop import TrainingRun
 from .mishaps import give_back_memory, is_shortage
 
-# ---- A training's events -> the same training, stopped after exactly that many steps, as by hand.
-
 FIRST_STEPS = 40
-"""So early nothing is known of the speed: every step is watched."""
+"""So early nothing is known of the speed, and :func:`stopping_at` watches every step."""
 
 WATCHED_S = 0.5
 """Time before the end in which every step is watched: several times as long as between two events."""
-
-
-def stopping_at(steps: int, training: Generator[Event, Command | None, Any]) -> Generator[Event, Command | None, Any]:
-    """Pass a training's events on, and end it after ``steps`` steps; returns what the training returns.
-
-    Previews are kept back. Raises :class:`TrainingError` when that step has gone by unseen.
-    """
-    event = next(training)
-    step, rate, told = 0, 0.0, None
-    while True:
-        try:
-            asked = isinstance(event, Previewed)
-            match event:
-                case Stepped(step=step, steps_per_second=rate):
-                    pass
-                case Started(step=seen) | Previewed(step=seen) | Validated(step=seen):
-                    step = max(step, seen)  # a training that goes on tells old validations again
-            if not asked:
-                told = last_command(told, (yield event))
-            event = training.send(_reply(step, steps, rate, told))
-        except StopIteration as end:
-            return end.value
-
-
-def _reply(step: int, steps: int, rate: float, told: Command | None) -> Command | None:
-    if told is Command.STOP:
-        return told
-    if step > steps:
-        raise TrainingError(
-            f"The training went past step {steps}, at which it was to stop, between two of its events. Start it again."
-        )
-    near = steps - step <= max(FIRST_STEPS if not rate else 0, WATCHED_S * rate + 2)
-    if step == steps:
-        return Command.STOP
-    return Command.PREVIEW if near else told
-
-
-def fit(
-    maps: Sequence[SparseMap],
-    config: RunConfig,
-    on_event: Callable[[Event], Any] | None = None,
-    *,
-    start: Trained | None = None,
-    checkpoint: str | Path | None = None,
-    resume: bool = False,
-    checkpoint_every_s: float = EVERY_S,
-) -> Trained:
-    """Train to the end. ``on_event`` sees every event; the rest and errors as :func:`train`."""
-    training = train(
-        maps, config, start=start, checkpoint=checkpoint, resume=resume, checkpoint_every_s=checkpoint_every_s
-    )
-    while True:
-        try:
-            event = next(training)
-        except StopIteration as end:
-            return end.value
-        if on_event:
-            on_event(event)
 
 
 def train(
@@ -113,24 +54,82 @@ def train(
     :class:`ExportError` when nothing can be written beside ``checkpoint``.
     """
     path = None if checkpoint is None else Path(checkpoint).expanduser()
-    keeping = None if path is None else CheckpointWriter(path, checkpoint_every_s, resume)
+    writer = None if path is None else CheckpointWriter(path, checkpoint_every_s, resume)
     if path is not None:
         check_output_folder(path.parent)
-    short = ""
+    reason = ""
     try:
         with one_thread():  # from the beginning: how many threads the caller has depends on what ran before
-            run = TrainingRun(maps, config, preview_every_s=preview_every_s, start=start, keeping=keeping)
+            run = TrainingRun(maps, config, preview_every_s=preview_every_s, start=start, writer=writer)
             with run.cores:
                 return (yield from run.events())
     except RuntimeError as error:  # a napari worker would swallow it
         if not is_shortage(error):
-            kept = "" if path is None or not path.is_file() else f" Resume from {path}, if need be on another device."
-            raise TrainingError(f"Training stopped at an error of the computing library: {error}{kept}") from error
-        short = str(error).splitlines()[0] if str(error) else ""
+            advice = "" if path is None or not path.is_file() else f" Resume from {path}, if need be on another device."
+            raise TrainingError(f"Training stopped at an error of the computing library: {error}{advice}") from error
+        reason = str(error).splitlines()[0] if str(error) else ""
     # Outside the handler, so that nothing holds on to the run and its memory.
     run = None
     give_back_memory()
     raise TrainingError(
-        f"There was not enough memory to train, even with the batch in parts ({short}). Choose a smaller batch, smaller "
+        f"There was not enough memory to train, even with the batch in parts ({reason}). Choose a smaller batch, smaller "
         "patches or tiles, close other programs that use the device, or train on another one."
     )
+
+
+def fit(
+    maps: Sequence[SparseMap],
+    config: RunConfig,
+    on_event: Callable[[Event], Any] | None = None,
+    *,
+    start: Trained | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    checkpoint_every_s: float = EVERY_S,
+) -> Trained:
+    """Train to the end. ``on_event`` sees every event; the rest and errors as :func:`train`."""
+    training = train(
+        maps, config, start=start, checkpoint=checkpoint, resume=resume, checkpoint_every_s=checkpoint_every_s
+    )
+    while True:
+        try:
+            event = next(training)
+        except StopIteration as end:
+            return end.value
+        if on_event:
+            on_event(event)
+
+
+def stopping_at(steps: int, training: Generator[Event, Command | None, Any]) -> Generator[Event, Command | None, Any]:
+    """Pass a training's events on, and end it after ``steps`` steps; returns what the training returns.
+
+    Previews are kept back. Raises :class:`TrainingError` when that step has gone by unseen.
+    """
+    event = next(training)
+    step, steps_per_second, command = 0, 0.0, None
+    while True:
+        try:
+            match event:
+                case Stepped(step=step, steps_per_second=steps_per_second):
+                    pass
+                case Started(step=known) | Previewed(step=known) | Validated(step=known):
+                    step = max(step, known)  # a training that goes on tells old validations again
+            if not isinstance(event, Previewed):
+                command = last_command(command, (yield event))
+            event = training.send(_reply(step, steps, steps_per_second, command))
+        except StopIteration as end:
+            return end.value
+
+
+def _reply(step: int, steps: int, steps_per_second: float, command: Command | None) -> Command | None:
+    """The command that makes a training tell every step near the end, and stop there."""
+    if command is Command.STOP:
+        return command
+    if step > steps:
+        raise TrainingError(
+            f"The training went past step {steps}, at which it was to stop, between two of its events. Start it again."
+        )
+    if step == steps:
+        return Command.STOP
+    watched = max(0 if steps_per_second else FIRST_STEPS, WATCHED_S * steps_per_second + 2)
+    return Command.PREVIEW if steps - step <= watched else command

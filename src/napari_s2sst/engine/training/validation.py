@@ -1,4 +1,5 @@
-"""Measured bins that training never saw -> how good the network is, against the classical methods, and how sure to be.
+"""Measured bins that training never saw -> how good the network is, against the classical methods; which weights did best on
+them; and how sure to be of an estimate.
 
 Either the sparse map is thinned once more and both must predict the held-out bins from the sparser one, or the held-out bins
 are taken out of the map, as scattered gaps. Both are harder than the real task, for the nearest measured bins are twice as
@@ -22,7 +23,6 @@ from ..imputing.impute import impute_with
 from ..maps import GeneMap, SparseMap
 from ..network.cdcin import CDCIN
 from ..network.model import Calibration
-from ..sampling.lattice import hide, thin
 
 MOST_GENES = 4
 """Genes that the network is tried on. Keeps a panel's validation from costing more than its training."""
@@ -34,9 +34,9 @@ MIN_BINS = 20
 """Fewer held-out bins calibrate nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class HeldOut:
-    """One gene's held-out bins."""
+    """One gene's held-out bins, and what they are to be predicted from."""
 
     given: SparseMap
     """What is told from: the thinned map, or the one with gaps."""
@@ -46,7 +46,7 @@ class HeldOut:
     """(lattice rows, lattice columns) measured values in the normalised space."""
     hidden: np.ndarray
     """(lattice rows, lattice columns) True at held-out bins."""
-    seen: np.ndarray
+    targets: np.ndarray
     """(lattice rows, lattice columns) True at the bins that training uses as targets and the given map lacks."""
     blend: Blend | None
     """What takes part in every estimate of it beside the network, and stays the same."""
@@ -60,28 +60,36 @@ def held_out_of(maps: Sequence[SparseMap], hidden: Sequence[np.ndarray], config:
             given = _given(maps[number], mask, config)[0]
             if min(given.values.shape) >= 2 and given.measured.any():
                 able.append(number)
-    found = []
-    for number in able[:: -(-len(able) // MOST_GENES) or 1]:
-        sparse, mask = maps[number], hidden[number]
-        given, at, seen = _given(sparse, mask, config)
-        values = sparse.normalised(config.grid.normalisation)
-        blend = blend_for(given, config.imputation, config.grid.normalisation)
-        found.append(HeldOut(given, at, values, mask, seen, blend))
-    return found
+    chosen = able[:: -(-len(able) // MOST_GENES) or 1]
+    return [_held_out(maps[number], hidden[number], config) for number in chosen]
 
 
-def _given(sparse: SparseMap, mask: np.ndarray, config: RunConfig) -> tuple[SparseMap, tuple[slice, slice], np.ndarray]:
-    """What the held-out bins ``mask`` are told from, where they lie in it, and the targets of training that it lacks."""
+def _held_out(sparse: SparseMap, hidden: np.ndarray, config: RunConfig) -> HeldOut:
+    kind = config.grid.normalisation
+    given, at, targets = _given(sparse, hidden, config)
+    return HeldOut(
+        given=given,
+        at=at,
+        truth=sparse.normalised(kind),
+        hidden=hidden,
+        targets=targets,
+        blend=blend_for(given, config.imputation, kind),
+    )
+
+
+def _given(
+    sparse: SparseMap, hidden: np.ndarray, config: RunConfig
+) -> tuple[SparseMap, tuple[slice, slice], np.ndarray]:
+    """What the hidden bins are told from, where they lie in an estimate of it, and the targets of training that it lacks."""
     if config.training.hiding == "scattered":
-        seen = _as_many(sparse.measured & ~mask, mask)
-        given = hide(sparse, mask | seen)
+        targets = _as_many(sparse.measured & ~hidden, hidden)
+        given = sparse.without(hidden | targets)
         # Classical methods compute where there is tissue; gaps make every neighbourhood another one, which is slow.
         wanted = np.zeros(sparse.shape, bool)
-        at = tuple(slice(first, None, sparse.stride) for first in sparse.phase)
-        wanted[at] = mask | seen
-        return replace(given, tissue=wanted), at, seen
-    given = thin(sparse)
-    return given, np.s_[:, :], sparse.measured & ~mask & ~given.lattice_mask()
+        wanted[sparse.on_lattice] = hidden | targets
+        return replace(given, tissue=wanted), sparse.on_lattice, targets
+    given = sparse.thinned()
+    return given, np.s_[:, :], sparse.measured & ~hidden & ~given.lattice_mask()
 
 
 def _as_many(able: np.ndarray, hidden: np.ndarray) -> np.ndarray:
@@ -99,7 +107,7 @@ def classical_errors(held_out: Sequence[HeldOut], config: RunConfig) -> dict[str
         return {}
     kind = config.grid.normalisation
     return {
-        method: _mean_error([interpolate(part.given, method, kind).values for part in held_out], held_out, "hidden")
+        method: _mean(_hidden_errors([interpolate(part.given, method, kind) for part in held_out], held_out))
         for method in METHODS
     }
 
@@ -118,10 +126,31 @@ def estimates(
     ]
 
 
-def errors(found: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> tuple[float, float]:
-    """Mean absolute error on held-out bins, and on those that training sees."""
-    values = [estimate.values for estimate in found]
-    return _mean_error(values, held_out, "hidden"), _mean_error(values, held_out, "seen")
+def errors(estimated: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> tuple[float, float]:
+    """Mean absolute error on held-out bins, and on those that training has as targets."""
+    return _mean(_hidden_errors(estimated, held_out)), _mean(_target_errors(estimated, held_out))
+
+
+def _hidden_errors(estimated: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> np.ndarray:
+    """(held-out bins of all maps,) absolute."""
+    return _errors(estimated, held_out, [part.hidden for part in held_out])
+
+
+def _target_errors(estimated: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> np.ndarray:
+    """(targets of all maps,) absolute."""
+    return _errors(estimated, held_out, [part.targets for part in held_out])
+
+
+def _errors(estimated: Sequence[GeneMap], held_out: Sequence[HeldOut], masks: Sequence[np.ndarray]) -> np.ndarray:
+    of_maps = [
+        np.abs(estimate.values[part.at] - part.truth)[mask]
+        for estimate, part, mask in zip(estimated, held_out, masks, strict=True)
+    ]
+    return np.concatenate(of_maps) if of_maps else np.empty(0)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean(dtype=np.float64)) if values.size else float("nan")
 
 
 @dataclass(frozen=True)
@@ -143,41 +172,31 @@ class Loss:
         return bool(gain.mean() > gain.std() / max(1, len(gain)) ** 0.5)
 
 
-def loss(found: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> Loss:
-    """Of estimates on the held-out bins."""
-    return Loss(_every_error([estimate.values for estimate in found], held_out, "hidden"))
+def loss(estimated: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> Loss:
+    """The loss of estimates on the held-out bins."""
+    return Loss(_hidden_errors(estimated, held_out))
 
 
-def calibrate(found: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> Calibration:
+def calibrate(estimated: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> Calibration:
     """Stretch the interval so that it covers 90 % of the held-out bins (split conformal prediction, Lei et al. 2018)."""
     if sum(int(part.hidden.sum()) for part in held_out) < MIN_BINS:
         return Calibration()
-    needed = []
-    for estimate, part in zip(found, held_out, strict=True):
-        value, lower, upper = (each[part.at][part.hidden] for each in (estimate.values, estimate.lower, estimate.upper))
+    stretches = []
+    for estimate, part in zip(estimated, held_out, strict=True):
+        value, lower, upper = (
+            values[part.at][part.hidden] for values in (estimate.values, estimate.lower, estimate.upper)
+        )
         truth = part.truth[part.hidden]
         reach = np.where(truth < value, value - lower, upper - value)
-        needed.append(np.abs(truth - value) / np.maximum(reach, 1e-6))
-    return Calibration(float(np.quantile(np.concatenate(needed), COVERAGE)))
-
-
-def _mean_error(found: Sequence[np.ndarray], held_out: Sequence[HeldOut], where: str) -> float:
-    every = _every_error(found, held_out, where)
-    return float(every.mean(dtype=np.float64)) if every.size else float("nan")
-
-
-def _every_error(found: Sequence[np.ndarray], held_out: Sequence[HeldOut], where: str) -> np.ndarray:
-    every = [
-        np.abs(values[part.at] - part.truth)[getattr(part, where)] for values, part in zip(found, held_out, strict=True)
-    ]
-    return np.concatenate(every) if every else np.empty(0)
-
-
-# ---- The weights that did best on held-out bins: what was learnt after them only fits the bins that training sees.
+        stretches.append(np.abs(truth - value) / np.maximum(reach, 1e-6))
+    return Calibration(float(np.quantile(np.concatenate(stretches), COVERAGE)))
 
 
 class BestWeights:
-    """Those of the network that is validated, whenever they are better than all before."""
+    """Those of the network that is validated, whenever they are better than all before.
+
+    What was learnt after them only fits the bins that training has as targets.
+    """
 
     def __init__(self, *, from_random: bool) -> None:
         """``from_random``: the first weights know nothing, so that any gain counts."""
@@ -217,11 +236,12 @@ class BestWeights:
 
     def losses(self) -> dict[str, Tensor]:
         """Errors of every held-out bin, with the best weights and with the first ones."""
-        found = {"best": self._loss, "first": self._first}
-        return {name: torch.tensor(loss.errors) for name, loss in found.items() if loss is not None}
+        losses = {"best": self._loss, "first": self._first}
+        return {name: torch.tensor(loss.errors) for name, loss in losses.items() if loss is not None}
 
-    def restore(self, record: Mapping[str, Any], weights: dict[str, Tensor], losses: Mapping[str, Tensor]) -> None:
+    def restore(self, record: Mapping[str, Any], weights: Mapping[str, Tensor], losses: Mapping[str, Tensor]) -> None:
         """Become what the three were. Raises KeyError, TypeError or ValueError."""
-        self.weights, self.are_learnt, self.since = weights or None, bool(record["are_learnt"]), int(record["since"])
+        self.weights = dict(weights) or None
+        self.are_learnt, self.since = bool(record["are_learnt"]), int(record["since"])
         if weights:
             self._loss, self._first = (Loss(losses[name].numpy()) for name in ("best", "first"))
