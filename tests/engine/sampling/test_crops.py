@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from napari_s2sst import GeneMap, RunConfig, fit, sample
 from napari_s2sst.engine.config import ImputationConfig
-from napari_s2sst.engine.imputing.impute import MARGIN_LATTICE, impute_with, predict
+from napari_s2sst.engine.imputing.impute import BORDER_LATTICE, impute_with, predict
 from napari_s2sst.engine.network.cdcin import CDCIN
 from napari_s2sst.engine.network.inputs import VALUE_SCALE, noise_scale
 from napari_s2sst.engine.sampling.crops import around_tissue, tissue_parts, whole_map
@@ -39,10 +39,10 @@ def plain_pass(network: CDCIN, sparse) -> np.ndarray:
     """(outputs, rows, columns) of the whole lattice as one tile, with nothing left out."""
     values, measured = sparse.normalised("log1p") / VALUE_SCALE, sparse.measured.astype(np.float32)
     unit = noise_scale(*(torch.from_numpy(part)[None, None] for part in (values, measured))).unit
-    seen = [torch.from_numpy(np.pad(part, MARGIN_LATTICE, mode="symmetric"))[None, None] for part in (values, measured)]
+    seen = [torch.from_numpy(np.pad(part, BORDER_LATTICE, mode="symmetric"))[None, None] for part in (values, measured)]
     with torch.inference_mode():
         whole = network(*seen, unit)[-1][0].numpy() * VALUE_SCALE
-    begin = [MARGIN_LATTICE * sparse.stride - phase for phase in sparse.phase]
+    begin = [BORDER_LATTICE * sparse.stride - phase for phase in sparse.phase]
     return whole[:, begin[0] : begin[0] + sparse.shape[0], begin[1] : begin[1] + sparse.shape[1]]
 
 

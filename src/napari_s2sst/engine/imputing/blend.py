@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,19 +27,21 @@ class Blend:
     """(rows, columns) what is added because of the morphology image and the panel's other genes."""
 
     def cut(self, part: Part) -> Blend:
-        cut = {name: getattr(self, name) for name in ("classical", "regression")}
-        return replace(self, **{name: each if each is None else part.cut(each) for name, each in cut.items()})
+        """What takes part in a piece of the map."""
+        classical = None if self.classical is None else part.cut(self.classical)
+        regression = None if self.regression is None else part.cut(self.regression)
+        return Blend(classical, self.share, regression)
 
 
 def blend_for(sparse: SparseMap, config: ImputationConfig, kind: NormalisationKind) -> Blend:
     """The classical methods' estimate and what image and other genes tell, as far as the settings ask for them."""
     with one_blas_thread():
-        told = regression_share(sparse, kind, image=config.image, panel=config.panel)
-        return Blend(classical_estimate(sparse, config, kind), classical_share(sparse, config), told)
+        regression = regression_share(sparse, kind, image=config.image, panel=config.panel)
+        return Blend(classical_estimate(sparse, config, kind), classical_share(sparse, config), regression)
 
 
 def classical_share(sparse: SparseMap, config: ImputationConfig) -> float:
-    """Of a map, from what is known beside the gene's own bins: more where that is nothing."""
+    """The share of a map that is classical, from what is known beside the gene's own bins: more where that is nothing."""
     if not (config.classical and config.classical_share):
         return 0.0
     has_image = config.image and sparse.image is not None
@@ -53,5 +55,5 @@ def classical_estimate(sparse: SparseMap, config: ImputationConfig, kind: Normal
         return None
     part = around_tissue(sparse)
     with ThreadPoolExecutor(len(config.classical)) as pool:
-        found = pool.map(lambda method: interpolate(part.sparse, method, kind).values, config.classical)
-        return part.spread(np.mean(list(found), axis=0))
+        estimates = pool.map(lambda method: interpolate(part.sparse, method, kind).values, config.classical)
+        return part.spread(np.mean(list(estimates), axis=0))

@@ -1,7 +1,8 @@
 """A trained network and a sparse map -> the whole map (Fang et al. 2025, section 2.1, last paragraph).
 
 The lattice is continued by its mirror image, cut into overlapping tiles of the training patch's size, and the tiles'
-estimates are averaged. The same may be done for the turned and flipped lattice; measured bins are put back last.
+estimates are averaged. The same may be done for the turned and flipped lattice. What takes part beside the network is
+mixed in (see :mod:`.imputing.blend`); measured bins are put back last.
 Glass far from the tissue is left out, so time and memory fall with the area of the regions.
 """
 
@@ -27,7 +28,7 @@ from ..sampling.crops import Part, around_tissue, tissue_cells, tissue_parts, wh
 from ..threads import CorePool, one_blas_thread, one_thread
 from .blend import Blend, blend_for
 
-MARGIN_LATTICE = 4
+BORDER_LATTICE = 4
 """Bins by which the lattice is continued beyond its border; what the turned lattices are shifted by needs one."""
 
 UNIFORM_STEPS = 8
@@ -77,14 +78,14 @@ def impute_with(
     calibration: Calibration | None = None,
     blend: Blend | None = None,
 ) -> GeneMap:
-    """As :func:`impute`, of a network at hand. ``beside``: what :func:`blend_for` gave before, if it is known."""
+    """The whole map of a gene as :func:`impute` gives it, from a network at hand.
+
+    ``blend``: what :func:`blend_for` gave before, if it is known.
+    """
     part = around_tissue(sparse, align=network.config.window) if _crops(network, config) else whole_map(sparse)
     known = None if blend is None else blend.cut(part)
     value, lower, upper = map(part.spread, _estimate(network, part.sparse, config, kind, precision, calibration, known))
-    return GeneMap(
-        values=value, tissue=sparse.tissue, gene=sparse.gene, bin_um=sparse.bin_um, origin_um=sparse.origin_um,
-        normalisation=sparse.normalisation(kind), uncertainty=(upper - lower) / 2, lower=lower, upper=upper,
-    )  # fmt: skip
+    return sparse.filled(value, kind, interval=(lower, upper))
 
 
 def _estimate(
@@ -100,18 +101,16 @@ def _estimate(
     stretch = (calibration or Calibration()).interval_scale
     with one_blas_thread(), ThreadPoolExecutor(1) as aside:
         awaited = aside.submit(blend_for, sparse, config, kind) if blend is None else None
-        estimates = predict(
-            network, sparse, config, kind=kind, precision=precision
-        )  # (symmetries, outputs, rows, columns)
+        outputs = predict(network, sparse, config, kind=kind, precision=precision)
         blend = awaited.result() if awaited else blend
     if network.config.quantiles:
-        value, lower, upper = _read_distribution(estimates.mean(0), network.config.quantiles, config.map_share)
+        value, lower, upper = _read_distribution(outputs.mean(0), network.config.quantiles, config.map_share)
     else:
-        value = estimates.mean(0)[0]
-        if len(estimates) < 8:
+        value = outputs.mean(0)[0]
+        if len(outputs) < 8:
             every = config.model_copy(update={"symmetries": 8, "overlap": "hann"})
-            estimates = predict(network, sparse, every, kind=kind, precision=precision)
-        half = SPREAD_TO_INTERVAL * estimates[:, 0].std(0)
+            outputs = predict(network, sparse, every, kind=kind, precision=precision)
+        half = SPREAD_TO_INTERVAL * outputs[:, 0].std(0)
         lower, upper = value - half, value + half
     if blend.classical is not None:
         value = value + blend.share * (blend.classical - value)
@@ -119,15 +118,15 @@ def _estimate(
         # Where a bin may be empty it still may, however much its image promises: the lower end moves by its own share.
         lower = lower + blend.regression * np.clip(lower / np.maximum(value, 1e-6), 0, 1)
         value, upper = value + blend.regression, upper + blend.regression
-    lower, upper = (value + stretch * part for part in (np.minimum(lower - value, 0), np.maximum(upper - value, 0)))
+    lower, upper = (value + stretch * reach for reach in (np.minimum(lower - value, 0), np.maximum(upper - value, 0)))
+    layers = value, lower, upper
     if kind != "none":  # a logarithm of 1 + counts is never negative
-        value, lower, upper = (np.maximum(part, 0) for part in (value, lower, upper))
-    value, lower, upper = (np.where(sparse.tissue, part, np.float32(0)) for part in (value, lower, upper))
+        layers = tuple(np.maximum(layer, 0) for layer in layers)
+    layers = tuple(np.where(sparse.tissue, layer, np.float32(0)) for layer in layers)
     if config.restore_measured:
-        mask = sparse.lattice_mask()
-        for part in (value, lower, upper):
-            part[mask] = sparse.normalised(kind)[sparse.measured]
-    return value, lower, upper
+        for layer in layers:
+            sparse.restore(layer, kind)
+    return layers
 
 
 def _read_distribution(
@@ -147,19 +146,20 @@ def predict(
     with one_thread():
         unit = noise_scale(*(torch.from_numpy(part)[None, None] for part in (values, measured))).unit.item()
     side = max(network.config.window, config.tile_bins // network.stride)
-    found = np.zeros((config.symmetries, network.outputs, *sparse.shape), np.float32)
+    outputs = np.zeros((config.symmetries, network.outputs, *sparse.shape), np.float32)
 
     def turned(part: Part, inputs: list[np.ndarray], number: int) -> None:
         symmetry = _symmetries(config.symmetries)[number]
-        seen = [_turned(each, *symmetry) for each in inputs]
-        whole = _predict_lattice(network, *seen, unit, side, config.overlap, precision)
-        part.put(_cut(_turned_back(whole, *symmetry), part.sparse, MARGIN_LATTICE, *symmetry), found[number])
+        whole = _predict_lattice(
+            network, *(_turned(layer, *symmetry) for layer in inputs), unit, side, config.overlap, precision
+        )
+        part.put(_cut(_turned_back(whole, *symmetry), part.sparse, BORDER_LATTICE, *symmetry), outputs[number])
 
     with CorePool(config.symmetries, next(network.parameters()).device) as cores:
         for part in _parts(network, sparse, config):
             cores.map(partial(turned, part, _inputs(part.sparse, kind)), range(config.symmetries))
-    found *= np.float32(VALUE_SCALE)
-    return found
+    outputs *= np.float32(VALUE_SCALE)
+    return outputs
 
 
 def _parts(network: CDCIN, sparse: SparseMap, config: ImputationConfig) -> list[Part]:
@@ -179,10 +179,10 @@ def _inputs(sparse: SparseMap, kind: NormalisationKind) -> list[np.ndarray]:
     """(h, w) scaled values, where measured and where an estimate is wanted, of the continued lattice."""
     measured = sparse.seen.astype(np.float32)
     values, measured = (
-        np.pad(part, MARGIN_LATTICE, mode="symmetric") for part in (sparse.normalised(kind) / VALUE_SCALE, measured)
+        np.pad(part, BORDER_LATTICE, mode="symmetric") for part in (sparse.normalised(kind) / VALUE_SCALE, measured)
     )
     # A measured bin is the first or the last of those that the network adds to it: they reach into the next cells.
-    wanted = ndimage.binary_dilation(np.pad(tissue_cells(sparse), MARGIN_LATTICE), np.ones((3, 3)))
+    wanted = ndimage.binary_dilation(np.pad(tissue_cells(sparse), BORDER_LATTICE), np.ones((3, 3)))
     return [values, measured, wanted]
 
 
@@ -236,17 +236,17 @@ def _predict_lattice(
     weight = torch.from_numpy(_tile_weight(sides, stride, overlap)).to(device)
     total = torch.zeros(network.outputs, *(length * stride for length in values.shape), device=device)
     weights = torch.zeros(total.shape[1:], device=device)
-    parts = [torch.from_numpy(part).to(device) for part in (values, measured)]
+    layers = [torch.from_numpy(layer).to(device) for layer in (values, measured)]
     corners = [
         (row, column)
         for row in _tile_starts(values.shape[0], sides[0], overlap)
         for column in _tile_starts(values.shape[1], sides[1], overlap)
         if wanted[row : row + sides[0], column : column + sides[1]].any()
     ]
-    at_once = max(1, BINS_AT_ONCE // (sides[0] * sides[1]))
-    for first in range(0, len(corners), at_once):
-        some = corners[first : first + at_once]
-        tiles = [torch.stack([part[r : r + sides[0], c : c + sides[1]] for r, c in some])[:, None] for part in parts]
+    tiles_at_once = max(1, BINS_AT_ONCE // (sides[0] * sides[1]))
+    for first in range(0, len(corners), tiles_at_once):
+        some = corners[first : first + tiles_at_once]
+        tiles = [torch.stack([layer[r : r + sides[0], c : c + sides[1]] for r, c in some])[:, None] for layer in layers]
         with arithmetic(device, precision):
             estimate: Tensor = network(*tiles, torch.full((len(some), 1, 1, 1), unit, device=device))[-1].float()
         for tile, (r, c) in zip(estimate, some, strict=True):

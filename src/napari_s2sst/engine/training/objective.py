@@ -1,4 +1,8 @@
-"""A batch of slide patches and one of picture patches -> the terms of the loss (Fang et al. 2025, eqs 1-10)."""
+"""A batch of slide patches and one of picture patches -> the terms of the loss (Fang et al. 2025, eqs 1-10).
+
+Something of what is known is hidden, the rest is shown to the network, and its estimate of the hidden is judged. What is hidden
+is either a lattice (the paper's X_l -> X_m -> X_h: sparser, sparse, dense) or single bins here and there.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ Terms = dict[str, tuple[float, Tensor]]
 """Name -> weight, loss."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """What one step learns from, or a part of it."""
 
@@ -45,6 +49,47 @@ class Batch:
             replace(self, slide=self.slide[i::count], pictures=self.pictures[i::count], gaps=gaps[i])
             for i in range(count)
         ]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What the network is given of a step's patches, those of the slide first."""
+
+    values: Tensor
+    """(patches, 1, h, w) in the network's units."""
+    measured: Tensor
+    """(patches, 1, h, w) 1 where they are known to it, else 0."""
+    scale: NoiseScale
+    """The noise of each."""
+    slides: int
+    """Patches of the slide."""
+
+    def estimates(self, network: nn.Module) -> list[Tensor]:
+        """Of each cascade, (patches, outputs, S h, S w)."""
+        return network(self.values, self.measured, self.scale.unit)
+
+    def split(self, estimates: list[Tensor], slide_stride: int = 1) -> tuple[list[Tensor], list[Tensor]]:
+        """Those of the slide's patches, every S-th bin of them, and those of the pictures'."""
+        of_slide = [estimate[: self.slides, :, ::slide_stride, ::slide_stride] for estimate in estimates]
+        return of_slide, [estimate[self.slides :] for estimate in estimates]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What a map is compared with, all (patches, 1, rows, columns)."""
+
+    known: Tensor
+    """The true values in the network's units."""
+    tissue: Tensor
+    """1 where they count."""
+    measured: Tensor
+    """1 where they were shown: only other bins are judged."""
+    unit: NoiseScale | None
+    """In which errors are counted."""
+
+    def loss(self, estimate: Tensor) -> Tensor:
+        """(patches,) of an estimated map."""
+        return map_loss(estimate, self.known, self.tissue, self.measured, self.unit)
 
 
 class Objective:
@@ -74,109 +119,118 @@ class Objective:
             share = self._training.hidden_share * self._rng.uniform(0.5, 1.5, (patches, 1, 1, 1))
             gaps = torch.from_numpy((drawn < share).astype(np.float32)).to(self._device)
             target = target * gaps[: len(slide.values)]
-        return Batch(slide, pictures, float(target.sum()), len(pictures), patches, gaps)
+        return Batch(
+            slide=slide,
+            pictures=pictures,
+            target_bins=float(target.sum()),
+            picture_count=len(pictures),
+            patches=patches,
+            gaps=gaps,
+        )
 
     def __call__(self, network: nn.Module, batch: Batch) -> Terms:
         """Each term with its weight: the slide's ones lambda, the pictures' 1."""
-        return self._told_from_others(network, batch) if self._scattered else self._told_from_sparser(network, batch)
+        return self._from_others(network, batch) if self._scattered else self._from_sparser(network, batch)
 
-    def _told_from_others(self, network: nn.Module, batch: Batch) -> Terms:
-        """Scattered bins of the lattice are hidden and told from the others around them; pictures are known at every bin."""
-        stride, slide, dense = self._stride, batch.slide, batch.pictures
-        count = len(slide.values)
-        hidden = slide.target * batch.gaps[:count]
-        values = torch.cat([slide.values, dense[:, :, ::stride, ::stride]])
-        measured = torch.cat([slide.measured, torch.ones_like(values[count:])]) * (1 - batch.gaps)
-        scale = self._scale(self._sparse, slide, (values, measured))
-        estimates = network(values, measured, scale.unit)
-        relative = scale if self._training.relative_loss else None
-        of_slide, of_pictures = [e[:count, :, ::stride, ::stride] for e in estimates], [e[count:] for e in estimates]
-        known = slide.target * (1 - hidden)
-        terms = {
-            "hidden": self._loss(of_slide, slide, hidden, relative, batch),
-            "hidden_map": self._map_loss(
-                of_slide, slide.values, slide.target, known, relative and relative[:count], batch
-            ),
+    def _from_others(self, network: nn.Module, batch: Batch) -> Terms:
+        """Scattered bins of the lattice are hidden, and learnt from the others around them; pictures are known at every bin."""
+        slide, dense, stride, weight = batch.slide, batch.pictures, self._stride, self._training.slide_weight
+        values, measured = self._on_lattice(slide, dense[:, :, ::stride, ::stride])
+        shown = self._shown(values, measured * (1 - batch.gaps), slide, self._sparse)
+        estimates = shown.estimates(network)
+        of_slide, of_pictures = shown.split(estimates, slide_stride=stride)
+        unit_of_slide, unit_of_pictures = self._units(shown)
+
+        hidden = slide.target * batch.gaps[: shown.slides]
+        left = slide.target * (1 - hidden)
+        slide_map = _Judged(slide.values, slide.target, left, unit_of_slide)
+        terms: Terms = {
+            "hidden": (weight, self._slide_loss(of_slide, slide, hidden, unit_of_slide, batch)),
+            "hidden_map": (weight, self._map_loss(of_slide, slide_map, batch)),
         }
-        terms = {name: (self._training.slide_weight, term) for name, term in terms.items()}
         if len(dense):
-            own = relative and relative[count:]
-            lattice = place(measured[count:], stride)
-            terms["pictures"] = 1.0, self._picture_loss(of_pictures, dense, own, batch)
-            terms["pictures_map"] = 1.0, self._map_loss(of_pictures, dense, torch.ones_like(dense), lattice, own, batch)
+            lattice = place(shown.measured[shown.slides :], stride)
+            picture_map = _Judged(dense, torch.ones_like(dense), lattice, unit_of_pictures)
+            terms["pictures"] = 1.0, self._picture_loss(of_pictures, dense, unit_of_pictures, batch)
+            terms["pictures_map"] = 1.0, self._map_loss(of_pictures, picture_map, batch)
         return terms
 
-    def _told_from_sparser(self, network: nn.Module, batch: Batch) -> Terms:
-        """Eqs 1-10: all but every S-th bin of the lattice are hidden, of pictures and slide alike."""
-        weight, stride = self._training.slide_weight, self._stride
-        slide, dense = batch.slide, batch.pictures  # X_m of the slide, X_h of the pictures
-        count = len(slide.values)
-        medium = dense[:, :, ::stride, ::stride] if self._training.sparse_to_dense else dense
-        terms: Terms = {}
+    def _from_sparser(self, network: nn.Module, batch: Batch) -> Terms:
+        """All but every S-th bin of the lattice are hidden, of pictures and slide alike (eqs 1-10)."""
+        stride, dense = self._stride, batch.pictures  # X_h of the pictures
+        medium = dense[:, :, ::stride, ::stride] if self._training.sparse_to_dense else dense  # X_m of the pictures
+        terms = self._sparser_to_sparse(network, batch, medium)
+        if self._training.sparse_to_dense:
+            terms |= self._sparse_to_dense(network, batch, medium)
+        return terms
 
-        # Eqs 1, 3, 6, 8: from the sparser lattice to the sparse one.
-        values = torch.cat([slide.values, medium])
-        measured = torch.cat([slide.measured, torch.ones_like(medium)])
-        seen = values[:, :, ::stride, ::stride], measured[:, :, ::stride, ::stride]
-        scale = self._scale(self._sparser, slide, seen)
-        estimates = network(*seen, scale.unit)
-        of_slide, of_pictures = [e[:count] for e in estimates], [e[count:] for e in estimates]
-        relative = scale if self._training.relative_loss else None
-        terms["sparser_to_sparse"] = weight, self._loss(of_slide, slide, slide.target, relative, batch)
+    def _sparser_to_sparse(self, network: nn.Module, batch: Batch, medium: Tensor) -> Terms:
+        """Eqs 1, 3, 6, 8: X_l, every S-th bin of the sparse lattice X_m, is shown, and X_m is judged."""
+        slide, stride = batch.slide, self._stride
+        values, measured = self._on_lattice(slide, medium)
+        shown = self._shown(values[:, :, ::stride, ::stride], measured[:, :, ::stride, ::stride], slide, self._sparser)
+        estimates = shown.estimates(network)
+        of_slide, of_pictures = shown.split(estimates)
+        unit_of_slide, unit_of_pictures = self._units(shown)
+
+        loss = self._slide_loss(of_slide, slide, slide.target, unit_of_slide, batch)
+        terms: Terms = {"sparser_to_sparse": (self._training.slide_weight, loss)}
         if len(medium):
-            terms["pictures_sparse"] = (
-                1.0,
-                self._picture_loss(of_pictures, medium, relative and relative[count:], batch),
-            )
+            terms["pictures_sparse"] = 1.0, self._picture_loss(of_pictures, medium, unit_of_pictures, batch)
         if self._quantiles:
             tissue = torch.cat([slide.target, torch.ones_like(medium)])  # held-out bins are glass here
-            terms["map"] = 1.0, self._map_loss(estimates, values, tissue, place(seen[1], stride), relative, batch)
-
-        # Eqs 2, 4, 7, 9: from the sparse lattice to the dense grid; the slide is known on the lattice alone.
-        if self._training.sparse_to_dense:
-            scale = self._scale(self._sparse, slide, (values, measured))
-            estimates = network(values, measured, scale.unit)
-            of_slide = [e[:count, :, ::stride, ::stride] for e in estimates]
-            of_pictures = [e[count:] for e in estimates]
-            relative = scale if self._training.relative_loss else None
-            terms["sparse_to_dense"] = weight, self._loss(of_slide, slide, slide.target, relative, batch)
-            if len(dense):
-                terms["pictures_dense"] = (
-                    1.0,
-                    self._picture_loss(of_pictures, dense, relative and relative[count:], batch),
-                )
+            unit = shown.scale if self._training.relative_loss else None
+            both_maps = _Judged(values, tissue, place(shown.measured, stride), unit)
+            terms["map"] = 1.0, self._map_loss(estimates, both_maps, batch)
         return terms
 
-    def _scale(self, of_maps: NoiseScale, slide: Patches, seen: tuple[Tensor, Tensor]) -> NoiseScale:
-        """The slide patches' from their whole maps, the pictures' from what is seen of them."""
+    def _sparse_to_dense(self, network: nn.Module, batch: Batch, medium: Tensor) -> Terms:
+        """Eqs 2, 4, 7, 9: X_m is shown; of the slide X_m is judged, as no more is known, of pictures X_h."""
+        slide, dense = batch.slide, batch.pictures
+        shown = self._shown(*self._on_lattice(slide, medium), slide, self._sparse)
+        of_slide, of_pictures = shown.split(shown.estimates(network), slide_stride=self._stride)
+        unit_of_slide, unit_of_pictures = self._units(shown)
+
+        loss = self._slide_loss(of_slide, slide, slide.target, unit_of_slide, batch)
+        terms: Terms = {"sparse_to_dense": (self._training.slide_weight, loss)}
+        if len(dense):
+            terms["pictures_dense"] = 1.0, self._picture_loss(of_pictures, dense, unit_of_pictures, batch)
+        return terms
+
+    def _on_lattice(self, slide: Patches, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Values and mask of slide patches and of pictures (image batch, 1, h, w), which are measured at every bin."""
+        values = torch.cat([slide.values, pictures])
+        return values, torch.cat([slide.measured, torch.ones_like(values[len(slide.values) :])])
+
+    def _shown(self, values: Tensor, measured: Tensor, slide: Patches, of_maps: NoiseScale) -> _Shown:
+        """With the noise of the slide's patches from their whole maps, that of the pictures from what is shown of them."""
         count = len(slide.values)
-        slides, pictures = of_maps[slide.of_map], noise_scale(*(part[count:] for part in seen))
-        return NoiseScale(
-            *(torch.cat(pair) for pair in ((slides.absolute, pictures.absolute), (slides.squared, pictures.squared)))
+        slides, pictures = of_maps[slide.of_map], noise_scale(values[count:], measured[count:])
+        scale = NoiseScale(
+            torch.cat([slides.absolute, pictures.absolute]), torch.cat([slides.squared, pictures.squared])
         )
+        return _Shown(values, measured, scale, count)
 
-    def _loss(
-        self, estimates: list[Tensor], slide: Patches, mask: Tensor, scale: NoiseScale | None, batch: Batch
+    def _units(self, shown: _Shown) -> tuple[NoiseScale | None, NoiseScale | None]:
+        """In which errors of slide and picture patches are counted; None where that is the unit of the values."""
+        if not self._training.relative_loss:
+            return None, None
+        return shown.scale[: shown.slides], shown.scale[shown.slides :]
+
+    def _slide_loss(
+        self, estimates: list[Tensor], slide: Patches, mask: Tensor, unit: NoiseScale | None, batch: Batch
     ) -> Tensor:
-        scale = scale and scale[: len(slide.values)]
-        return cascade_loss(estimates, slide.values, mask, self._quantiles, scale=scale, bins=batch.target_bins)
+        """Error of slide patches over the mask; a part's share of the whole step's bins."""
+        return cascade_loss(estimates, slide.values, mask, self._quantiles, scale=unit, bins=batch.target_bins)
 
-    def _picture_loss(self, estimates: list[Tensor], known: Tensor, scale: NoiseScale | None, batch: Batch) -> Tensor:
+    def _picture_loss(self, estimates: list[Tensor], known: Tensor, unit: NoiseScale | None, batch: Batch) -> Tensor:
+        """Error of picture patches at all bins; a part's share of the whole step's bins."""
         bins = known.shape[2] * known.shape[3] * batch.picture_count
-        return cascade_loss(estimates, known, None, self._quantiles, scale=scale, bins=bins)
+        return cascade_loss(estimates, known, None, self._quantiles, scale=unit, bins=bins)
 
-    def _map_loss(
-        self,
-        estimates: list[Tensor],
-        known: Tensor,
-        tissue: Tensor,
-        measured: Tensor,
-        scale: NoiseScale | None,
-        batch: Batch,
-    ) -> Tensor:
-        """Of all cascades' maps, k/K each; a part's share of the whole step's patches."""
-        judged = known, tissue, measured, scale
-        total = sum(k * map_loss(e[:, :1], *judged).sum() for k, e in enumerate(estimates, start=1))
+    def _map_loss(self, estimates: list[Tensor], judged: _Judged, batch: Batch) -> Tensor:
+        """Loss of all cascades' maps, k/K each; a part's share of the whole step's patches."""
+        total = sum(k * judged.loss(estimate[:, :1]).sum() for k, estimate in enumerate(estimates, start=1))
         return total / len(estimates) / batch.patches
 
     def _picture_patches(self) -> Tensor:
@@ -192,11 +246,11 @@ class Objective:
 
 
 def _noise_scales(values: list[np.ndarray], measured: list[np.ndarray], step: int, device: torch.device) -> NoiseScale:
-    """Of each map, thinned by ``step``; (maps, 1, 1, 1)."""
-    found = []
+    """The noise of each map, thinned by ``step``; (maps, 1, 1, 1)."""
+    scales = []
     for value, mask in zip(values, measured, strict=True):
         lattice = [torch.from_numpy(np.ascontiguousarray(part[::step, ::step], np.float32)) for part in (value, mask)]
-        found.append(noise_scale(*(part[None, None] for part in lattice)))
-    return NoiseScale(
-        *(torch.cat([getattr(each, name) for each in found]).to(device) for name in ("absolute", "squared"))
-    )
+        scales.append(noise_scale(*(part[None, None] for part in lattice)))
+    absolute = torch.cat([scale.absolute for scale in scales])
+    squared = torch.cat([scale.squared for scale in scales])
+    return NoiseScale(absolute.to(device), squared.to(device))
