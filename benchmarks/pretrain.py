@@ -25,8 +25,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
 
+    from pretraining import pretrain
+
     from napari_s2sst import RunConfig, load_model, save_model
-    from napari_s2sst.engine.training.pretraining import pretrain
 
     config = RunConfig.preset(
         "instant", stride=arguments.stride, batch=arguments.batch, average=0.998, learning_rate=arguments.rate,

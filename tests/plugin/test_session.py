@@ -10,11 +10,11 @@ from napari_s2sst.engine.events import Finished, Started, Stepped, Validated
 from napari_s2sst.engine.maps import GeneMap
 from napari_s2sst.plugin.session import MAX_CURVE_POINTS, Mode, Sampling, Session, State
 
-STARTED = Started(("LTF",), "CPU", 10, 5, {"bilinear": 0.5})
+STARTED = Started(genes=("LTF",), device="CPU", parameters=10, held_out_bins=5, classical={"bilinear": 0.5})
 
 
 def stepped(step: int) -> Stepped:
-    return Stepped(step, 100, 1.0 / (1 + step), {}, 10.0, 1.0)
+    return Stepped(step=step, steps=100, loss=1.0 / (1 + step), terms={}, steps_per_second=10.0, seconds_left=1.0)
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from .errors import ConfigError
 _CPU = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
 """What the processor can do; older versions of torch don't tell."""
 
-
 CAN_YIELD = hasattr(os, "setpriority") and platform.system() == "Linux"
+"""Whether a thread can be given a low priority of its own."""
 
 CORES = max(1, torch.get_num_threads() - (not CAN_YIELD))
 """Threads that compute. Where they can't be given a low priority, one core stays free for the window."""
@@ -47,13 +47,13 @@ def label(device: torch.device) -> str:
 
 
 def _named() -> list[tuple[str, str]]:
-    found = [
+    devices_here = [
         (f"cuda:{i}", torch.cuda.get_device_name(i))
         for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
     ]
     if torch.backends.mps.is_available():
-        found.append(("mps", "Apple GPU"))
-    return [*found, ("cpu", f"CPU, {CORES} core{'s' if CORES > 1 else ''}")]
+        devices_here.append(("mps", "Apple GPU"))
+    return [*devices_here, ("cpu", f"CPU, {CORES} core{'s' if CORES > 1 else ''}")]
 
 
 def _memory(place: str) -> list[str]:
@@ -72,18 +72,18 @@ def free_memory_bytes() -> int | None:
 
     Linux counts caches that it would give up as available, and a container's limit below that of its machine.
     """
-    found = []
+    limits = []
     with contextlib.suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/meminfo").read_text().splitlines()
-        found.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
+        limits.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]))
     with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
         group = Path("/sys/fs/cgroup")
         most = int((group / "memory.max").read_text())
-        found.append(max(0, most - int((group / "memory.current").read_text())))
-    if not found:
+        limits.append(max(0, most - int((group / "memory.current").read_text())))
+    if not limits:
         with contextlib.suppress(AttributeError, OSError, ValueError):  # no sysconf on Windows, no such name on a Mac
-            found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return min(found, default=None)
+            limits.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return min(limits, default=None)
 
 
 def _gigabytes(count: int) -> str:
@@ -93,7 +93,7 @@ def _gigabytes(count: int) -> str:
 
 
 def resolve_precision(device: torch.device, precision: str) -> str:
-    """``auto`` as what it means on this device: bfloat16 where the hardware multiplies it, else float32."""
+    """The precision that ``auto`` means on this device: bfloat16 where the hardware multiplies it, else float32."""
     if precision != "auto":
         return precision
     on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported()

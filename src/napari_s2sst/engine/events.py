@@ -1,4 +1,4 @@
-"""What a training tells while it runs, and what it can be told.
+"""Events, which a training tells while it runs, and commands, which it can be sent.
 
 Errors are raised and the result is returned; an event is neither. Read them with ``match``.
 """
@@ -29,12 +29,12 @@ class Hold(Enum):
     """Go on."""
 
 
-def last_command(before: Command | Hold | None, told: Command | Hold | None) -> Command | Hold | None:
-    """What holds after one more event; nothing that is told later takes back a STOP."""
-    return before if before is Command.STOP else told
+def last_command(before: Command | Hold | None, sent: Command | Hold | None) -> Command | Hold | None:
+    """The command that holds after one more event; nothing that is sent later takes back a STOP."""
+    return before if before is Command.STOP else sent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Started:
     """The first event. Commands may be sent from here on."""
 
@@ -51,7 +51,7 @@ class Started:
     """Steps taken before, where the training goes on from a checkpoint; what was validated till then is told again."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stepped:
     """Optimiser steps were taken; sent at most about ten times a second, not for every step."""
 
@@ -61,7 +61,7 @@ class Stepped:
     loss: float
     """Mean total loss since the last such event."""
     terms: dict[str, float]
-    """The same, by term, such as ``sparser_to_sparse``."""
+    """Mean loss by term, such as ``sparser_to_sparse``."""
     steps_per_second: float
     seconds_left: float | None
 

@@ -28,11 +28,11 @@ def sparse_hash(maps: Iterable[SparseMap]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that decide the numbers."""
-    found = {"python": platform.python_version()}
+    """The versions of Python and of the packages that decide the numbers."""
+    numbers = {"python": platform.python_version()}
     for name in ("napari-s2sst", "torch", "numpy", "scipy", "scikit-image", "pyarrow"):
         try:
-            found[name] = version(name)
+            numbers[name] = version(name)
         except PackageNotFoundError:  # run from a source tree that was never installed
-            found[name] = "unknown"
-    return found
+            numbers[name] = "unknown"
+    return numbers

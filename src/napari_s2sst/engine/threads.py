@@ -1,44 +1,101 @@
-"""A batch in parts, one for each core: gradients and predictions that add up to those of the whole.
+"""Who computes on how many threads: a batch in parts, one for each core, and linear algebra in a single thread.
 
-Threads inside an operation wait for each other busily: when another program takes one of their cores, every operation
-takes many times as long (measured: 50 times on two cores). Here every part is one thread's own work from its first
-operation to its last, at low priority, so that windows and other programs stay quick and cost it only the time they take.
+Gradients and predictions of the parts add up to those of the whole. Threads inside an operation wait for each other busily:
+when another program takes one of their cores, every operation takes many times as long (measured: 50 times on two cores). Here
+every part is one thread's own work from its first operation to its last, at low priority, so that windows and other programs
+stay quick and cost it only the time they take.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from threadpoolctl import ThreadpoolController
-
-
-import contextlib
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
 from .device import CAN_YIELD, CORES
 
-# ---- Linear algebra in one thread: many small products take no more of it, and other threads are at work in the network.
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
+NICENESS = 10
+"""Of the computing threads, where the system knows a thread's own priority (Linux)."""
+
+Input = TypeVar("Input")
+Result = TypeVar("Result")
 
 _lock = Lock()
 _inside = 0
 _limit = ExitStack()
 
 
+def _begin(threads: int) -> None:
+    torch.set_num_threads(threads)
+    if CAN_YIELD:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let the calling thread compute alone what it does between the parts, so that results repeat bit for bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def set_gradients(weights: Sequence[Tensor], parts: Sequence[Sequence[Tensor]]) -> None:
+    """Make each weight's gradient the sum of its parts', always added in the same order, so that results repeat bit for bit.
+
+    It is in the weight's own memory order, which the fused Adam takes for granted.
+    """
+    for weight, *own in zip(weights, *parts, strict=True):
+        weight.grad = torch.empty_like(weight).copy_(own[0])
+        for other in own[1:]:
+            weight.grad += other
+
+
+class CorePool:
+    """Computes parts side by side on the CPU, and one after the other where there is one core or a GPU."""
+
+    def __init__(self, most: int, device: torch.device) -> None:
+        """``most``: parts that the work can be cut into."""
+        self.count = max(1, min(CORES, most)) if device.type == "cpu" else 1
+        self._pool = None
+        if device.type == "cpu":
+            self._pool = ThreadPoolExecutor(self.count, "s2sst", _begin, (max(1, CORES // self.count),))
+
+    def map(self, work: Callable[[Input], Result], parts: Iterable[Input]) -> list[Result]:
+        """The results in the order of the parts, whatever the order in which they were ready."""
+        return [work(part) for part in parts] if self._pool is None else list(self._pool.map(work, parts))
+
+    def close(self) -> None:
+        """Give the threads back."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def __enter__(self) -> CorePool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """May be nested, and entered by several threads at a time; the last that leaves puts back what was before."""
+    """Do linear algebra in one thread: many small products gain nothing from more, and other threads are at work in the network.
+
+    May be nested, and entered by several threads at a time; the last that leaves puts back what was before.
+    """
     global _inside
     with _lock:
         if not _inside:
@@ -68,67 +125,8 @@ if hasattr(os, "register_at_fork"):  # threads do not come along
 
 @cache
 def _controller() -> ThreadpoolController:
-    """Looking for the libraries takes some ms; those of numpy and scipy are loaded by then."""
+    """The libraries of linear algebra; looking for them takes some ms, and those of numpy and scipy are loaded by then."""
     import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
-
-
-Part = TypeVar("Part")
-Result = TypeVar("Result")
-
-NICENESS = 10
-"""Of the computing threads, where the system knows a thread's own priority (Linux)."""
-
-
-def _begin(threads: int) -> None:
-    torch.set_num_threads(threads)
-    if CAN_YIELD:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """What the calling thread computes itself between the parts it does alone; so that results repeat bit for bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def set_gradients(weights: Sequence[Tensor], parts: Sequence[Sequence[Tensor]]) -> None:
-    """Each weight's gradient becomes the sum of its parts', in the weight's own memory order, which the fused Adam takes
-    for granted; always added in the same order, so that results repeat bit for bit."""
-    for weight, *own in zip(weights, *parts, strict=True):
-        weight.grad = torch.empty_like(weight).copy_(own[0])
-        for other in own[1:]:
-            weight.grad += other
-
-
-class CorePool:
-    """Computes parts side by side on the CPU, and one after the other where there is one core or a GPU."""
-
-    def __init__(self, most: int, device: torch.device) -> None:
-        """``most``: parts that the work can be cut into."""
-        self.count = max(1, min(CORES, most)) if device.type == "cpu" else 1
-        self._pool = None
-        if device.type == "cpu":
-            self._pool = ThreadPoolExecutor(self.count, "s2sst", _begin, (max(1, CORES // self.count),))
-
-    def map(self, work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
-        """The results in the order of the parts, whatever the order in which they were ready."""
-        return [work(part) for part in parts] if self._pool is None else list(self._pool.map(work, parts))
-
-    def close(self) -> None:
-        """Give the threads back."""
-        if self._pool is not None:
-            self._pool.shutdown()
-
-    def __enter__(self) -> CorePool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -36,8 +36,8 @@ def test_maps_arrive_value_for_value(gene_map):
 def test_events_regions_and_settings_arrive_as_they_were(gene_map):
     hole = Polygon([(0, 0), (90.25, 0), (90, 80)], [[(60, 20), (70, 20), (70, 30)]])
     sent = [
-        Started(("A", "B"), "CPU", 7, 3, {"kriging": 0.1}, 5),
-        Stepped(1, None, float("inf"), {"a": 0.5}, 2.0, None),
+        Started(genes=("A", "B"), device="CPU", parameters=7, held_out_bins=3, classical={"kriging": 0.1}, step=5),
+        Stepped(step=1, steps=None, loss=float("inf"), terms={"a": 0.5}, steps_per_second=2.0, seconds_left=None),
         Validated(2, 0.5, 0.25), Recovered(3, "what"), Unsaved(4, "why"),
         Region("core", hole), RunConfig.preset("fast", steps=7, quantiles=[0.1, 0.5]), b"\x00bytes",
     ]  # fmt: skip

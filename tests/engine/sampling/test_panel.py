@@ -54,7 +54,7 @@ def test_a_rare_gene_is_told_better_with_those_expressed_beside_it(slide):
 def test_maps_of_ones_own_are_each_others_panel(slide):
     """Without a slide: as from one that holds these genes and no others."""
     of_slide = slide.gene_maps(list(slide.names))
-    arrays = [GeneMap(each.values, each.tissue, each.gene, BIN_UM) for each in of_slide]
+    arrays = [GeneMap(each.values, each.tissue, gene=each.gene, bin_um=BIN_UM) for each in of_slide]
     known_of_slide = with_panel([sample(each) for each in of_slide], slide)
     for own, known in zip(with_panel([sample(each) for each in arrays]), known_of_slide, strict=True):
         np.testing.assert_array_equal(own.totals, known.totals)

@@ -14,7 +14,7 @@ from napari_s2sst.plugin.controllers.run_queue import RunQueue
 from napari_s2sst.plugin.session import Mode, Session, State
 from napari_s2sst.plugin.threads import run as worker
 
-STARTED = Started(("LTF",), "CPU", 1, 0)
+STARTED = Started(genes=("LTF",), device="CPU", parameters=1, held_out_bins=0)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def slow_steps(request, seconds: float = 0.5):
     while command is not Command.STOP and step < 100:
         time.sleep(seconds)
         step += 1
-        command = yield Stepped(step, 100, 1.0, {}, 2.0, 1.0)
+        command = yield Stepped(step=step, steps=100, loss=1.0, terms={}, steps_per_second=2.0, seconds_left=1.0)
     yield Finished(step, 1.0, True)
     return "result"
 

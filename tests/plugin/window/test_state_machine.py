@@ -127,12 +127,16 @@ def quick(request, *, steps: int, fails: bool):
     """A run as the engine tells it, too quick to learn; every event says whose it is by the request's seed."""
     own = request.config.seed
     yield worker.Stage("Getting ready ...")
-    command = yield Started(tuple(each.gene for each in request.maps), "CPU", own, 0)
+    command = yield Started(
+        genes=tuple(each.gene for each in request.maps), device="CPU", parameters=own, held_out_bins=0
+    )
     step = 0
     while step < steps and command is not Command.STOP:
         time.sleep(0.001)
         step += 1
-        command = yield Stepped(step, steps, 1.0, {}, float(own), 1.0)
+        command = yield Stepped(
+            step=step, steps=steps, loss=1.0, terms={}, steps_per_second=float(own), seconds_left=1.0
+        )
     if fails:
         raise TrainingError("on purpose")
     yield Finished(step, 1.0, command is Command.STOP)

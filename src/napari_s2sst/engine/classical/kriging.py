@@ -47,10 +47,11 @@ class Variogram:
     """The measured one continued straight from 2 pitches over 1 to 0: as it bends down, noise can't be more."""
 
     def __call__(self, h: np.ndarray) -> np.ndarray:
+        """At distances in pitches, of any shape."""
         return self.nugget + self.sill * (1 - np.exp(-h / self.range))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Covariance:
     """How much two bins share, as parts of a measured bin's variance, and the noise that none shares; together 1."""
 
@@ -61,6 +62,7 @@ class Covariance:
     noise: float
 
     def __call__(self, h: np.ndarray) -> np.ndarray:
+        """What is shared at distances in pitches, of any shape."""
         return self.coarse * np.exp(-h / self.coarse_range) + self.fine * np.exp(-h / self.fine_range)
 
 
@@ -77,11 +79,11 @@ def kriging(problem: Problem) -> np.ndarray:
 
 
 def covariance_of(problem: Problem) -> Covariance:
-    """From the fitted variogram and the noise of counting; all noise where nothing is shared."""
+    """The covariance that the fitted variogram and the noise of counting lead to; all noise where nothing is shared."""
     variogram = fit_variogram(problem)
     total = variogram.nugget + variogram.sill
     if total == 0:
-        return Covariance(0, 1, 0, 1, 1)
+        return Covariance(coarse=0, coarse_range=1, fine=0, fine_range=1, noise=1)
     noise = variogram.nugget
     if problem.counting_noise is not None:
         # The fit may have put noise into a short range; and values that are smoother than counts hold no noise of counting.

@@ -1,4 +1,8 @@
-"""The classical methods, on the same sparse input and with the same result as the network's `impute`.
+"""A sparse map -> its whole map by a classical method, with the same result as the network's `impute`.
+
+The nearest measured bin; bilinear, bicubic and inverse-distance interpolation (Shepard 1968); Gaussian smoothing; kriging (see
+:mod:`.kriging`); local smoothed thin-plate splines (Duchon 1977; Wahba 1990, "Spline Models for Observational Data", chapter 2);
+TESLA's imputation by inverse distance in position and image colour (Hu et al. 2023, Cell Systems 14: 404).
 
 Each works in the normalised space on the measured tissue bins and gives every tissue bin a value; measured bins are put
 back exactly. None looks at anything else of the map. Distances are in bins.
@@ -18,85 +22,6 @@ from ..maps import GeneMap, NormalisationKind, SparseMap
 from .kriging import covariance_of, expected_error, kriging
 from .neighbourhoods import Neighbourhoods, Problem, Weights, distances, problem_of, solve
 
-# ---- TESLA's imputation (Hu et al. 2023, Cell Systems 14: 404): inverse distance in position and image colour.
-
-TESLA_NEIGHBOURS = 10
-POWER = 2
-COLOUR_WEIGHT = 1.0
-"""All three are the authors' defaults (num_nbs, k, s)."""
-
-NEAREST = 0.1
-"""Added to every distance so that none is 0, as the authors do."""
-
-
-def tesla(problem: Problem) -> np.ndarray:
-    """(wanted bins,) inverse squared distance over the nearest measured bins, without an image."""
-    return _weighted(problem, problem.known_at, problem.wanted_at)
-
-
-def tesla_with_image(problem: Problem) -> np.ndarray:
-    """(wanted bins,) the same with the image's colour as a third dimension; ``problem.colour`` must be there."""
-    depth = _depth(problem.colour, problem.sparse.tissue)
-    known_at, wanted_at = (np.column_stack([at, depth[tuple(at.T)]]) for at in (problem.known_at, problem.wanted_at))
-    return _weighted(problem, known_at, wanted_at)
-
-
-def _weighted(problem: Problem, known_at: np.ndarray, wanted_at: np.ndarray) -> np.ndarray:
-    count = min(TESLA_NEIGHBOURS, len(problem.known))
-    distance, index = cKDTree(known_at).query(wanted_at, k=count)
-    distance, index = distance.reshape(-1, count) + NEAREST, index.reshape(-1, count)
-    weight = (distance[:, :1] / distance) ** POWER
-    return (problem.known[index] * weight).sum(1) / weight.sum(1)
-
-
-def _depth(colour: np.ndarray, tissue: np.ndarray) -> np.ndarray:
-    """(rows, columns, channels) -> (rows, columns) z, in bins: channels count by their variance, as the authors have it."""
-    inside = colour[tissue].astype(np.float64)
-    variance = inside.var(axis=0)
-    if not variance.any():
-        return np.zeros(tissue.shape)
-    grey = colour.astype(np.float64) @ (variance / variance.sum())
-    spread = np.argwhere(tissue).std(axis=0).max()
-    return (grey - grey[tissue].mean()) / max(float(grey[tissue].std()), 1e-12) * spread * COLOUR_WEIGHT
-
-
-# ---- Local smoothed thin-plate splines (Duchon 1977; Wahba 1990, "Spline Models for Observational Data", chapter 2).
-
-THIN_PLATE_NEIGHBOURS = 24
-"""At most; 48 take far longer, and change PCC in the third digit."""
-
-SMOOTHINGS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""Candidates for the price of missing the neighbours, added to the kernel's diagonal."""
-
-
-def thin_plate(problem: Problem) -> np.ndarray:
-    """(wanted bins,) smoothed thin-plate spline through the nearest measured bins."""
-    weights_of = spline(choose_smoothing(problem))
-    return Neighbourhoods(problem, problem.wanted_at, THIN_PLATE_NEIGHBOURS).predict(weights_of)
-
-
-def choose_smoothing(problem: Problem) -> float:
-    """The candidate with the least error expected at unmeasured bins, from the measured ones alone."""
-    covariance, stride = covariance_of(problem), problem.sparse.stride
-    return min(SMOOTHINGS, key=lambda price: expected_error(covariance, spline(price), stride, THIN_PLATE_NEIGHBOURS))
-
-
-def spline(smoothing: float) -> Weights:
-    """The weights of a thin-plate spline."""
-
-    def weights_of(offsets: np.ndarray, used: np.ndarray) -> np.ndarray:
-        between, here = distances(offsets)
-        kernel = _bending(between) + smoothing * np.eye(offsets.shape[1])
-        drift = np.concatenate([np.ones((*used.shape, 1)), offsets], axis=-1)
-        return solve(kernel, _bending(here), drift, np.array([1.0, 0.0, 0.0]), used)
-
-    return weights_of
-
-
-def _bending(r: np.ndarray) -> np.ndarray:
-    return r**2 * np.log(np.maximum(r, 1e-300))
-
-
 NEIGHBOURS = 10
 """Of inverse distance weighting, as in TESLA (Hu et al. 2023)."""
 
@@ -108,6 +33,20 @@ BELL_NEIGHBOURS = 120
 
 TRUNCATE = 6.0
 """Widths after which the kernel is 0; a narrow one must still reach the nearest measured bin."""
+
+THIN_PLATE_NEIGHBOURS = 24
+"""At most; 48 take far longer, and change PCC in the third digit."""
+
+SMOOTHINGS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Candidates for the price of missing the neighbours, added to the kernel's diagonal."""
+
+TESLA_NEIGHBOURS = 10
+POWER = 2
+COLOUR_WEIGHT = 1.0
+"""Of TESLA; all three are the authors' defaults (num_nbs, k, s)."""
+
+NEAREST = 0.1
+"""Added to every distance of TESLA so that none is 0, as the authors do."""
 
 
 def _nearest(problem: Problem) -> np.ndarray:
@@ -163,6 +102,65 @@ def _bell(width: float) -> Weights:
         return weights / weights.sum(1, keepdims=True)
 
     return weights_of
+
+
+def thin_plate(problem: Problem) -> np.ndarray:
+    """(wanted bins,) smoothed thin-plate spline through the nearest measured bins."""
+    weights_of = spline(choose_smoothing(problem))
+    return Neighbourhoods(problem, problem.wanted_at, THIN_PLATE_NEIGHBOURS).predict(weights_of)
+
+
+def choose_smoothing(problem: Problem) -> float:
+    """The candidate with the least error expected at unmeasured bins, from the measured ones alone."""
+    covariance, stride = covariance_of(problem), problem.sparse.stride
+    return min(SMOOTHINGS, key=lambda price: expected_error(covariance, spline(price), stride, THIN_PLATE_NEIGHBOURS))
+
+
+def spline(smoothing: float) -> Weights:
+    """The weights of a thin-plate spline."""
+
+    def weights_of(offsets: np.ndarray, used: np.ndarray) -> np.ndarray:
+        between, here = distances(offsets)
+        kernel = _bending(between) + smoothing * np.eye(offsets.shape[1])
+        drift = np.concatenate([np.ones((*used.shape, 1)), offsets], axis=-1)
+        return solve(kernel, _bending(here), drift, np.array([1.0, 0.0, 0.0]), used)
+
+    return weights_of
+
+
+def _bending(r: np.ndarray) -> np.ndarray:
+    return r**2 * np.log(np.maximum(r, 1e-300))
+
+
+def tesla(problem: Problem) -> np.ndarray:
+    """(wanted bins,) inverse squared distance over the nearest measured bins, without an image."""
+    return _weighted(problem, problem.known_at, problem.wanted_at)
+
+
+def tesla_with_image(problem: Problem) -> np.ndarray:
+    """(wanted bins,) as :func:`tesla`, with the image's colour as a third dimension; ``problem.colour`` must be there."""
+    depth = _depth(problem.colour, problem.sparse.tissue)
+    known_at, wanted_at = (np.column_stack([at, depth[tuple(at.T)]]) for at in (problem.known_at, problem.wanted_at))
+    return _weighted(problem, known_at, wanted_at)
+
+
+def _weighted(problem: Problem, known_at: np.ndarray, wanted_at: np.ndarray) -> np.ndarray:
+    count = min(TESLA_NEIGHBOURS, len(problem.known))
+    distance, index = cKDTree(known_at).query(wanted_at, k=count)
+    distance, index = distance.reshape(-1, count) + NEAREST, index.reshape(-1, count)
+    weight = (distance[:, :1] / distance) ** POWER
+    return (problem.known[index] * weight).sum(1) / weight.sum(1)
+
+
+def _depth(colour: np.ndarray, tissue: np.ndarray) -> np.ndarray:
+    """(rows, columns, channels) -> (rows, columns) z, in bins: channels count by their variance, as the authors have it."""
+    inside = colour[tissue].astype(np.float64)
+    variance = inside.var(axis=0)
+    if not variance.any():
+        return np.zeros(tissue.shape)
+    grey = colour.astype(np.float64) @ (variance / variance.sum())
+    spread = np.argwhere(tissue).std(axis=0).max()
+    return (grey - grey[tissue].mean()) / max(float(grey[tissue].std()), 1e-12) * spread * COLOUR_WEIGHT
 
 
 METHODS: dict[str, Callable[[Problem], np.ndarray]] = {

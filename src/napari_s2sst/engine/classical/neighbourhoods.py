@@ -1,7 +1,8 @@
-"""Linear predictions from the nearest measured bins, with the weights worked out once for each pattern of neighbours.
+"""A sparse map -> what the classical methods work on: measured bins, wanted bins, and the nearest of the first about the second.
 
-On a lattice nearly every bin has its neighbours at the same places as all others of its phase: S * S patterns serve the
-whole map. Where the tissue ends, bins take their own nearest measured bins, and those that look alike share a pattern.
+Predictions are linear, with the weights worked out once for each pattern of neighbours. On a lattice nearly every bin has its
+neighbours at the same places as all others of its phase: S * S patterns serve the whole map. Where the tissue ends, bins take
+their own nearest measured bins, and those that look alike share a pattern.
 """
 
 from __future__ import annotations
@@ -15,10 +16,18 @@ from scipy.spatial import cKDTree
 
 from ..maps import NormalisationKind, SparseMap
 
-# ---- A sparse map -> what the classical methods work on: where bins were measured, their values, where values are wanted.
+PATTERNS_AT_ONCE = 2048
+"""Systems solved in one call; some tens of MB."""
+
+MOST_WEIGHT = 4.0
+"""Sum of the weights' sizes above which neighbours are too few or too one-sided for a system of equations to be trusted."""
+
+Weights = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(patterns, n, 2) positions of neighbours seen from the wanted bin, in lattice pitches, (patterns, n) which of them
+count -> (patterns, n) weights."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Problem:
     """A sparse map ready to interpolate."""
 
@@ -76,18 +85,7 @@ def _filled(lattice: np.ndarray, measured: np.ndarray) -> np.ndarray:
     return lattice[tuple(index)]
 
 
-PATTERNS_AT_ONCE = 2048
-"""Systems solved in one call; some tens of MB."""
-
-MOST_WEIGHT = 4.0
-"""Sum of the weights' sizes above which neighbours are too few or too one-sided for a system of equations to be trusted."""
-
-Weights = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(patterns, n, 2) positions of neighbours seen from the wanted bin, in lattice pitches, (patterns, n) which of them
-count -> (patterns, n) weights."""
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class _Group:
     """Wanted bins that share patterns."""
 
@@ -126,24 +124,29 @@ class Neighbourhoods:
             complete = (neighbours >= 0).all(1)
             left[rows[complete]] = False
             offsets = places - kind / sparse.stride
-            self._groups.append(_Group(
-                rows[complete], neighbours[complete], offsets[None], np.ones((1, len(places)), bool),
-                np.zeros(int(complete.sum()), int),
-            ))  # fmt: skip
+            self._groups.append(
+                _Group(
+                    rows=rows[complete],
+                    neighbours=neighbours[complete],
+                    offsets=offsets[None],
+                    used=np.ones((1, len(places)), bool),
+                    pattern=np.zeros(int(complete.sum()), int),
+                )
+            )
         if left.any():
             self._groups.append(self._irregular(np.flatnonzero(left), wanted_at, count))
 
     def predict(self, weights_of: Weights) -> np.ndarray:
         """(wanted bins,) weighted sums of the neighbours' values."""
-        found = np.empty(self.size)
+        predicted = np.empty(self.size)
         for group in self._groups:
             weights = np.concatenate([
                 _trusted(weights_of(group.offsets[part], group.used[part]), group.offsets[part], group.used[part])
                 for part in _parts(len(group.offsets))
             ])  # fmt: skip
             values = self.problem.known[group.neighbours]
-            found[group.rows] = np.einsum("ij,ij->i", values, weights[group.pattern])
-        return found
+            predicted[group.rows] = np.einsum("ij,ij->i", values, weights[group.pattern])
+        return predicted
 
     def _look_up(self, cell: np.ndarray, places: np.ndarray) -> np.ndarray:
         """(m, 2) lattice cells and (n, 2) places about them -> (m, n) measured bins, -1 where there is none."""
@@ -167,7 +170,7 @@ class Neighbourhoods:
         key, near, used = (np.take_along_axis(part, order, 1) for part in (key, near, used))
         _, first, pattern = np.unique(_as_rows(key), return_index=True, return_inverse=True)
         offsets = np.take_along_axis(offsets, order[..., None], 1)[first] / self.problem.sparse.stride
-        return _Group(rows, near, offsets, used[first], pattern.reshape(-1))
+        return _Group(rows=rows, neighbours=near, offsets=offsets, used=used[first], pattern=pattern.reshape(-1))
 
 
 def solve(

@@ -52,9 +52,9 @@ _kept: WeakKeyDictionary[StainImage, dict[tuple, np.ndarray]] = WeakKeyDictionar
 
 
 def with_image(maps: Sequence[SparseMap], images: Sequence[StainImage]) -> list[SparseMap]:
-    """The same maps, all on one grid, with what the stains show in their tissue; without, where no stain has a pixel size."""
-    found = image_features(images, _wanted(maps[0]), maps[0].bin_um, maps[0].origin_um)
-    return list(maps) if found is None else [replace(sparse, image=found) for sparse in maps]
+    """Maps, all on one grid, with what the stains show in their tissue; as they were, where no stain has a pixel size."""
+    features = image_features(images, _wanted(maps[0]), maps[0].bin_um, maps[0].origin_um)
+    return list(maps) if features is None else [replace(sparse, image=features) for sparse in maps]
 
 
 def is_known(maps: Sequence[SparseMap], images: Sequence[StainImage]) -> bool:
@@ -82,23 +82,23 @@ def image_features(
     stains = _of_known_size(images)
     if not stains or not wanted.any():
         return None
-    return np.concatenate([_seen(stain, wanted, bin_um, origin_um) for stain in stains], axis=-1)
+    return np.concatenate([_of_stain(stain, wanted, bin_um, origin_um) for stain in stains], axis=-1)
 
 
 def _of_known_size(images: Sequence[StainImage]) -> list[StainImage]:
     return [image for image in images if image.pixel_size_um is not None]
 
 
-def _seen(stain: StainImage, wanted: np.ndarray, bin_um: float, origin_um: tuple[float, float]) -> np.ndarray:
-    """(rows, columns, features) of one stain, standardised; as it was found before, if it was."""
+def _of_stain(stain: StainImage, wanted: np.ndarray, bin_um: float, origin_um: tuple[float, float]) -> np.ndarray:
+    """(rows, columns, features) of one stain, standardised; kept from before, where they were."""
     kept, place = _kept.setdefault(stain, {}), _place(wanted, bin_um, origin_um)
-    found = kept.get(place)
-    if found is None:
-        found = _standardised(_per_bin(stain, wanted, bin_um, origin_um), wanted)
+    features = kept.get(place)
+    if features is None:
+        features = _standardised(_per_bin(stain, wanted, bin_um, origin_um), wanted)
         while len(kept) >= KEPT:
             kept.pop(next(iter(kept)), None)
-        kept[place] = found
-    return found
+        kept[place] = features
+    return features
 
 
 def _place(wanted: np.ndarray, bin_um: float, origin_um: tuple[float, float]) -> tuple:
@@ -106,12 +106,12 @@ def _place(wanted: np.ndarray, bin_um: float, origin_um: tuple[float, float]) ->
 
 
 def _standardised(features: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """NaN becomes the mean."""
+    """Each feature with mean 0 and standard deviation 1 over the wanted bins; NaN becomes the mean."""
     known = wanted & np.isfinite(features).all(-1)
     if not known.any():
         return np.zeros(features.shape, np.float32)
-    seen = features[known]
-    features = (features - seen.mean(0)) / np.maximum(seen.std(0), 1e-6)
+    of_known = features[known]
+    features = (features - of_known.mean(0)) / np.maximum(of_known.std(0), 1e-6)
     return np.where(known[..., None], features, 0).astype(np.float32)
 
 
@@ -126,16 +126,16 @@ def _per_bin(stain: StainImage, wanted: np.ndarray, bin_um: float, origin_um: tu
         for origin, length, size in zip(origin_um, wanted.shape, pixels.shape, strict=True)
     ]  # a bin has the pixels whose centres lie in it
     levels = _levels(pixels, scale, wanted, edges)
-    found = np.full((*wanted.shape, len(FEATURES)), np.nan, np.float32)
+    features = np.full((*wanted.shape, len(FEATURES)), np.nan, np.float32)
 
     def fill(block: tuple[slice, slice]) -> None:
         rows, columns = (edge[part.start : part.stop + 1] for edge, part in zip(edges, block, strict=True))
         if rows[0] < rows[-1] and columns[0] < columns[-1]:
-            found[block] = _features(_looked_at(pixels, scale, rows, columns, levels), rows, columns)
+            features[block] = _features(_layers(pixels, scale, rows, columns, levels), rows, columns)
 
     with ThreadPoolExecutor(2) as pool:  # while one block is read, another is looked at
         list(pool.map(fill, _blocks(wanted, max(1, round(BLOCK_PX * scale / bin_um)))))
-    return found
+    return features
 
 
 def _blocks(wanted: np.ndarray, side: int) -> Iterator[tuple[slice, slice]]:
@@ -151,16 +151,19 @@ def _levels(pixels: da.Array, scale: float, wanted: np.ndarray, edges: list[np.n
     """Quantiles of the smoothed brightness, from tissue bins that lie evenly through the list of all."""
     bins = np.argwhere(wanted)
     bins = bins[np.linspace(0, len(bins) - 1, min(len(bins), SAMPLE_BINS)).astype(int)]
-    seen = []
+    brightness = []
     for row, column in bins:
         box = [(edge[at], edge[at + 1]) for edge, at in zip(edges, (row, column), strict=True)]
         if all(begin < end for begin, end in box):
-            seen.append(_smoothed(_read(pixels, *box), FINE_UM / scale).ravel())
-    return np.quantile(np.concatenate(seen), LEVEL_QUANTILES) if seen else np.zeros(len(LEVEL_QUANTILES))
+            brightness.append(_smoothed(_read(pixels, *box), FINE_UM / scale).ravel())
+    return np.quantile(np.concatenate(brightness), LEVEL_QUANTILES) if brightness else np.zeros(len(LEVEL_QUANTILES))
 
 
 def _read(pixels: da.Array, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
-    """Without dask's callbacks, one of which is napari's cache: it can't stand two threads that read at the same time."""
+    """Pixels of a part, float32, read without dask's callbacks.
+
+    One of those is napari's cache: it can't stand two threads that read at the same time.
+    """
     part = pixels[rows[0] : rows[1], columns[0] : columns[1]]
     return np.asarray(part.compute(scheduler="synchronous", callbacks=()), dtype=np.float32)
 
@@ -171,10 +174,10 @@ def _smoothed(pixels: np.ndarray, width_px: float) -> np.ndarray:
     return ndimage.gaussian_filter(pixels, width_px, truncate=HALO_WIDTHS - 1)
 
 
-def _looked_at(
+def _layers(
     pixels: da.Array, scale: float, rows: np.ndarray, columns: np.ndarray, levels: np.ndarray
 ) -> list[np.ndarray]:
-    """(pixel rows, pixel columns) each, between the outer edges of the block: what is averaged over a bin."""
+    """Layers of (pixel rows, pixel columns) between the outer edges of the block: what is averaged over a bin."""
     fine_px, coarse_px = FINE_UM / scale, COARSE_UM / scale
     halo = int(np.ceil(HALO_WIDTHS * coarse_px)) + 1
     box = [
@@ -184,13 +187,13 @@ def _looked_at(
     raw = _read(pixels, *box)
     fine = _smoothed(raw, fine_px)
     coarse = _smoothed(fine, float(np.sqrt(coarse_px**2 - fine_px**2)))
-    seen = [raw, np.log1p(fine), _steepness(fine), _steepness(coarse), _bending(coarse), fine * fine]
-    seen += [(fine > level).astype(np.float32) for level in levels]
+    layers = [raw, np.log1p(fine), _steepness(fine), _steepness(coarse), _bending(coarse), fine * fine]
+    layers += [(fine > level).astype(np.float32) for level in levels]
     inner = tuple(
         slice(int(edges[0]) - first, int(edges[-1]) - first)
         for edges, (first, _) in zip((rows, columns), box, strict=True)
     )
-    return [part[inner] for part in [*seen, fine]]
+    return [layer[inner] for layer in [*layers, fine]]
 
 
 def _steepness(pixels: np.ndarray) -> np.ndarray:
@@ -210,9 +213,9 @@ def _bending(pixels: np.ndarray) -> np.ndarray:
     return bent
 
 
-def _features(seen: list[np.ndarray], rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def _features(layers: list[np.ndarray], rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Means over the bins between the edges (pixels) -> (bin rows, bin columns, features); NaN for a bin without a pixel."""
-    means = np.stack([_mean_in_bins(part, rows - rows[0], columns - columns[0]) for part in seen], axis=-1)
+    means = np.stack([_mean_in_bins(layer, rows - rows[0], columns - columns[0]) for layer in layers], axis=-1)
     raw, log, fine, coarse, blobs, square, *above, mean = np.moveaxis(means, -1, 0)
     spread = np.sqrt(np.maximum(square - mean * mean, 0))
     return np.stack([np.log1p(raw), log, *map(np.log1p, (fine, coarse, blobs, spread)), *above], axis=-1)
@@ -226,7 +229,7 @@ def _mean_in_bins(pixels: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> 
 
 
 def _sums(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Along the first axis, between the edges; 0 where two are the same."""
+    """Sums along the first axis, between the edges; 0 where two are the same."""
     total = np.zeros((len(edges) - 1, *values.shape[1:]), np.float32)
     filled = np.flatnonzero(np.diff(edges))
     total[filled] = np.add.reduceat(values[: edges[-1]], edges[filled], axis=0)

@@ -1,8 +1,8 @@
-"""What the panel's other genes, counted in the same bins, lead to expect of a gene: with less noise than its own few counts.
+"""A panel's genes in the same bins -> what the others lead to expect of one: with less noise than its own few counts.
 
 A ridge regression of the logarithm of the gene's counts on those of the others, over all measured bins of a slide. Of genes
 that are expressed together, such as those of one cell type, each bin's counts tell about each other. The expectation stands
-beside the counts of a :class:`SparseMap`; :mod:`.regression_share` looks at that of a bin's neighbours.
+beside the counts of a :class:`SparseMap`; :mod:`.imputing.regression` looks at that of a bin's neighbours.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ _kept: WeakKeyDictionary[Slide, dict[tuple, Coexpression | None]] = WeakKeyDicti
 def with_panel(
     maps: Sequence[SparseMap], slide: Slide | None = None, *, min_qv: float = MIN_QV, filled_in: bool = False
 ) -> list[SparseMap]:
-    """The same maps, all sampled from this slide on one lattice, with what its other genes lead to expect in their bins.
+    """Maps, all sampled from this slide on one lattice, with what its other genes lead to expect in their bins.
 
     Without a ``slide``, as of arrays of one's own, the maps are each other's panel: all of it, for the total count of a bin is
     the sum of theirs where they have none.
 
-    ``filled_in``: the lattice is the whole of the slide's bins, as :func:`.sampling.refine` makes it. As they were, where the
+    ``filled_in``: the lattice is the whole of the slide's bins, as :func:`.lattice.refine` makes it. As they were, where the
     slide has no other genes or fewer measured bins than genes. Raises :class:`BundleError` where the slide can't be read,
     :class:`SamplingError` where maps that are each other's panel differ in their measured bins or share a name.
     """
     if slide is None:
         return _of_each_other(maps)
-    found = coexpression(maps[0], slide, min_qv=min_qv, filled_in=filled_in)
-    return list(maps) if found is None else [found.beside(sparse) for sparse in maps]
+    panel = coexpression(maps[0], slide, min_qv=min_qv, filled_in=filled_in)
+    return list(maps) if panel is None else [panel.beside(sparse) for sparse in maps]
 
 
 def _of_each_other(maps: Sequence[SparseMap]) -> list[SparseMap]:
@@ -82,12 +82,12 @@ def _of_each_other(maps: Sequence[SparseMap]) -> list[SparseMap]:
             )
     totals = np.sum([sparse.values for sparse in maps], axis=0, dtype=np.float32)
     maps = [replace(sparse, totals=totals) if sparse.totals is None else sparse for sparse in maps]
-    often = sorted(maps, key=lambda sparse: float(sparse.values.sum()), reverse=True)[:MOST_GENES]
-    if not 1 < len(often) < np.count_nonzero(first.seen):
+    frequent = sorted(maps, key=lambda sparse: float(sparse.values.sum()), reverse=True)[:MOST_GENES]
+    if not 1 < len(frequent) < np.count_nonzero(first.seen):
         return maps
-    logarithms = _columns((sparse.values[first.seen] for sparse in often), int(np.count_nonzero(first.seen)))
-    found = Coexpression([sparse.gene for sparse in often], logarithms)
-    return [found.beside(sparse) for sparse in maps]
+    logarithms = _columns((sparse.values[first.seen] for sparse in frequent), int(np.count_nonzero(first.seen)))
+    panel = Coexpression([sparse.gene for sparse in frequent], logarithms)
+    return [panel.beside(sparse) for sparse in maps]
 
 
 def coexpression(
@@ -102,12 +102,13 @@ def coexpression(
         return kept[place]
     except KeyError:
         names = tuple(slide.genes)[:MOST_GENES]
-        is_told = 1 < len(names) < np.count_nonzero(sparse.seen)
-        found = Coexpression(names, _logarithms(names, sparse, slide, min_qv, filled_in)) if is_told else None
+        panel = None
+        if 1 < len(names) < np.count_nonzero(sparse.seen):
+            panel = Coexpression(names, _logarithms(names, sparse, slide, min_qv, filled_in))
         while len(kept) >= KEPT:
             kept.pop(next(iter(kept)), None)
-        kept[place] = found
-        return found
+        kept[place] = panel
+        return panel
 
 
 def is_known(sparse: SparseMap, slide: Slide, *, min_qv: float = MIN_QV, filled_in: bool = False) -> bool:
@@ -127,20 +128,20 @@ def _logarithms(names: Sequence[str], sparse: SparseMap, slide: Slide, min_qv: f
     bin_um = sparse.bin_um * sparse.stride if filled_in else sparse.bin_um
     take = np.s_[:, :] if filled_in else sparse.on_lattice
     maps = slide.gene_maps(list(names), bin_um=bin_um, min_qv=min_qv)
-    return _columns((each.values[take][sparse.seen] for each in maps), int(np.count_nonzero(sparse.seen)))
+    return _columns((gene_map.values[take][sparse.seen] for gene_map in maps), int(np.count_nonzero(sparse.seen)))
 
 
 def _columns(genes: Iterable[np.ndarray], bins: int) -> csc_matrix:
     """(bins,) counts of each gene -> (bins, genes) log1p of them."""
     from scipy.sparse import csc_matrix
 
-    rows, found = [], []
+    rows, logarithms = [], []
     for counts in genes:
         at = np.flatnonzero(counts > 0)
         rows.append(at.astype(np.int32))
-        found.append(np.log1p(counts[at]))
+        logarithms.append(np.log1p(counts[at]))
     starts = np.cumsum([0, *map(len, rows)])
-    return csc_matrix((np.concatenate(found), np.concatenate(rows), starts), shape=(bins, len(rows)))
+    return csc_matrix((np.concatenate(logarithms), np.concatenate(rows), starts), shape=(bins, len(rows)))
 
 
 class Coexpression:
@@ -149,7 +150,7 @@ class Coexpression:
     def __init__(self, genes: Sequence[str], logarithms: csc_matrix) -> None:
         """``logarithms`` (measured bins, genes) of 1 + counts."""
         self._number = {gene: number for number, gene in enumerate(genes)}
-        self._found = logarithms
+        self._logarithms = logarithms
         bins = logarithms.shape[0]
         self._some = np.linspace(0, bins - 1, min(bins, LEARNT_FROM)).round().astype(int)
         learnt = logarithms if len(self._some) == bins else logarithms.tocsr()[self._some]
@@ -164,15 +165,15 @@ class Coexpression:
         self._learnt = learnt.tocsc()
 
     def beside(self, sparse: SparseMap) -> SparseMap:
-        """The same map with what the others lead to expect of its gene; as it was, where they tell nothing."""
-        told = self._told(sparse)
-        if told is None:
+        """A map with what the others lead to expect of its gene; as it was, where they tell nothing."""
+        expectation = self._expectation(sparse)
+        if expectation is None:
             return sparse
         layer = np.zeros(sparse.measured.shape, np.float32)
-        layer[sparse.seen] = told
+        layer[sparse.seen] = expectation
         return replace(sparse, coexpressed=layer)
 
-    def _told(self, sparse: SparseMap) -> np.ndarray | None:
+    def _expectation(self, sparse: SparseMap) -> np.ndarray | None:
         """(measured bins,) with mean 0 and standard deviation 1."""
         others = np.ones(len(self._number), bool)
         if sparse.gene in self._number:
@@ -182,6 +183,6 @@ class Coexpression:
         weights = np.zeros(len(others))
         matrix = self._correlation[np.ix_(others, others)] + RIDGE * np.eye(np.count_nonzero(others))
         weights[others] = np.linalg.solve(matrix, shared[others]) / self._spread[others]
-        told = self._found @ weights
-        spread = told.std()
-        return (told - told.mean()) / spread if spread > 0 else None
+        expectation = self._logarithms @ weights
+        spread = expectation.std()
+        return (expectation - expectation.mean()) / spread if spread > 0 else None

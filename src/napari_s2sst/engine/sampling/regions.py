@@ -2,7 +2,7 @@
 
 Read are GeoJSON (as QuPath writes it: a geometry, a Feature, a FeatureCollection or a list of Features) and the CSV
 that Xenium Explorer exports for a selection; both are written too. Coordinates are um from the corner of the morphology
-image, x before y; those of GeoJSON may be its pixels, as QuPath's are.
+image, x before y; those of GeoJSON may be its pixels, as QuPath's are, and :func:`look_like_pixels` tells which.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 UNIT_KEY = "s2sst_unit_um"
 """Member of a FeatureCollection that we write: um of 1 in its coordinates. Without it nobody knows but the user."""
+
+BEYOND = 1.02
+"""A hand-drawn outline may go a little over the edge: so far it still counts as inside."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def mask_polygon(
 
 
 def restrict(gene_map: GeneMap, regions: Region | Sequence[Region]) -> GeneMap:
-    """The same map with only the tissue inside the regions; what lies outside becomes its context.
+    """A gene map with only the tissue inside the regions; what lies outside becomes its context.
 
     Raises :class:`RegionError` when no tissue is inside.
     """
@@ -147,7 +150,7 @@ def write_regions(path: str | Path, regions: Iterable[Region], *, pixel_size_um:
 
 
 def scaled(region: Region, factor: float) -> Region:
-    """The same with all coordinates times the factor."""
+    """The region with all coordinates times the factor."""
     return region if factor == 1 else Region(region.name, shapely.transform(region.polygon, lambda xy: xy * factor))
 
 
@@ -182,8 +185,8 @@ def write_explorer_csv(path: str | Path, regions: Iterable[Region]) -> Path:
     text.write(f"#Selection name{'' if single else 's'}: {listed}\n#Area{'' if single else 's'} (\u00b5m^2): {areas}\n")
     rows.writerow(["X", "Y"] if single else ["Selection", "X", "Y"])
     for name, piece in outlines:
-        at = [[float(x), float(y)] for x, y in piece.exterior.coords]
-        rows.writerows(at if single else [[name, *each] for each in at])
+        points = [[float(x), float(y)] for x, y in piece.exterior.coords]
+        rows.writerows(points if single else [[name, *point] for point in points])
     return _write(Path(path).expanduser(), text.getvalue())
 
 
@@ -199,10 +202,10 @@ def _write(path: Path, text: str) -> Path:
 
 def _without_holes(area: Polygon | MultiPolygon) -> list[Polygon]:
     """Simple outlines that together are the area; those with holes are cut from top to bottom through each."""
-    found: list[Polygon] = []
+    outlines: list[Polygon] = []
     for polygon in getattr(area, "geoms", [area]):
         if not polygon.interiors:
-            found.append(polygon)
+            outlines.append(polygon)
             continue
         hole = polygon.interiors[0].bounds
         x0, y0, x1, y1 = polygon.bounds
@@ -210,8 +213,8 @@ def _without_holes(area: Polygon | MultiPolygon) -> list[Polygon]:
         for side in (box(x0 - 1, y0 - 1, middle, y1 + 1), box(middle, y0 - 1, x1 + 1, y1 + 1)):
             cut = polygon.intersection(side)
             parts = [part for part in getattr(cut, "geoms", [cut]) if part.geom_type == "Polygon" and part.area > 0]
-            found += [each for part in parts for each in _without_holes(part)]
-    return found
+            outlines += [outline for part in parts for outline in _without_holes(part)]
+    return outlines
 
 
 def _from_geojson(text: str, pixel_size_um: float | None) -> list[Region]:
@@ -225,7 +228,9 @@ def _from_geojson(text: str, pixel_size_um: float | None) -> list[Region]:
         unit = said if isinstance(said, float | int) and 0 < said < np.inf else unit
         content = content.get("features")
     features = content if isinstance(content, list) else [content]
-    return [scaled(_from_feature(each, f"region {number}"), unit) for number, each in enumerate(features, start=1)]
+    return [
+        scaled(_from_feature(feature, f"region {number}"), unit) for number, feature in enumerate(features, start=1)
+    ]
 
 
 def _from_feature(feature: Any, unnamed: str) -> Region:
@@ -236,7 +241,7 @@ def _from_feature(feature: Any, unnamed: str) -> Region:
     properties = said if isinstance(said, dict) else {}
     sort = properties.get("classification")
     named = (properties.get("name"), sort.get("name") if isinstance(sort, dict) else sort)
-    name = next((str(each) for each in named if each), unnamed)
+    name = next((str(name) for name in named if name), unnamed)
     geometry = feature.get("geometry") if is_feature else feature
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if kind not in ("Polygon", "MultiPolygon"):
@@ -287,24 +292,20 @@ _PART = re.compile(r"(?P<name>.+) \[(?P<part>\d+)/(?P<parts>\d+)\]")
 
 def _joined(outlines: list[Region]) -> list[Region]:
     """What :func:`write_explorer_csv` took apart becomes one region again, at the place of its first part."""
-    found = {region.name: region for region in outlines}
+    regions = {region.name: region for region in outlines}
     for region in outlines:
         named = _PART.fullmatch(region.name)
         count = int(named["parts"]) if named else 0
-        if not 2 <= count <= len(outlines) or named["name"] in found:
+        if not 2 <= count <= len(outlines) or named["name"] in regions:
             continue
         names = [f"{named['name']} [{part}/{count}]" for part in range(1, count + 1)]
-        if region.name != names[0] or not found.keys() >= set(names):
+        if region.name != names[0] or not regions.keys() >= set(names):
             continue
-        whole = Region(named["name"], shapely.union_all([found[name].polygon for name in names]))
-        found = {key: whole if key == names[0] else each for key, each in found.items() if key not in names[1:]}
-    return list(found.values())
-
-
-# ---- Whether regions are counted in pixels of a slide's picture, as QuPath counts, rather than in um.
-
-BEYOND = 1.02
-"""A hand-drawn outline may go a little over the edge: so far it still counts as inside."""
+        whole = Region(named["name"], shapely.union_all([regions[name].polygon for name in names]))
+        regions = {
+            name: whole if name == names[0] else other for name, other in regions.items() if name not in names[1:]
+        }
+    return list(regions.values())
 
 
 @dataclass(frozen=True)
@@ -318,7 +319,7 @@ class Picture:
 
 
 def picture_of(slide: Slide) -> Picture | None:
-    """None for a slide without a picture, or whose pixels nobody knows the size of."""
+    """The size of a slide's picture; None for a slide without one, or whose pixels nobody knows the size of."""
     try:
         image = next((image for image in slide.images if image.pixel_size_um), None)
         if image is None:

@@ -27,7 +27,7 @@ COVERAGE = 0.9
 """What the predicted interval is meant to cover."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ErrorHistogram:
     """Imputed minus true value of every unmeasured tissue bin, counted in bins that lie symmetric about 0."""
 
@@ -39,12 +39,12 @@ class ErrorHistogram:
     bias: float
     """Mean error: above 0 where the map is too high on the whole."""
     classical: np.ndarray | None = None
-    """(n,) the same of a classical method."""
+    """(n,) bins of a classical method's map."""
     classical_name: str = ""
     classical_mae: float = float("nan")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Reliability:
     """Unmeasured bins grouped by predicted uncertainty, from the surest group to the least sure one."""
 
@@ -73,9 +73,10 @@ class Diagnostics:
 def diagnose(
     sparse: SparseMap, imputed: GeneMap, truth: GeneMap, scores: Mapping[str, Scores] | None = None
 ) -> Diagnostics:
-    """Both of them. With ``scores`` (method -> scores, ours first) the best classical method's errors are shown beside.
+    """The histogram of errors and the reliability of one map.
 
-    Takes up to a second for that method's map. Raises :class:`S2SSTError` as the two do.
+    With ``scores`` (method -> scores, ours first) the best classical method's errors are shown beside, which takes up to a second
+    for its map. Raises :class:`S2SSTError` as :func:`error_histogram` and :func:`reliability` do.
     """
     name = best_classical(scores or {})
     classical = None
@@ -144,10 +145,10 @@ def reliability(sparse: SparseMap, imputed: GeneMap, truth: GeneMap, *, groups: 
     group = np.searchsorted(ends[1:-1], half, side="right")
     members = [group == number for number in np.unique(group)]
     return Reliability(
-        predicted=np.array([half[each].mean() for each in members]),
-        observed=np.array([np.quantile(size[each], COVERAGE) for each in members]),
-        coverage=np.array([inside[each].mean() for each in members]),
-        bins=np.array([int(each.sum()) for each in members]),
+        predicted=np.array([half[mask].mean() for mask in members]),
+        observed=np.array([np.quantile(size[mask], COVERAGE) for mask in members]),
+        coverage=np.array([inside[mask].mean() for mask in members]),
+        bins=np.array([int(mask.sum()) for mask in members]),
         overall=float(inside.mean()),
     )
 

@@ -18,7 +18,7 @@ SSIM_WINDOW = 7
 """skimage's default."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scores:
     """How close a map is to the truth. Lower MAE, higher PCC and SSIM are better; NaN where undefined."""
 
@@ -57,21 +57,21 @@ def truth_like(imputed: GeneMap, truth: GeneMap) -> np.ndarray:
 def score(imputed: GeneMap, *, truth: GeneMap, sparse: SparseMap) -> Scores:
     """Compare an imputed map with the truth, of which ``sparse`` was measured. Truth may hold counts."""
     expected = truth_like(imputed, truth)
-    found = np.where(imputed.tissue, imputed.values, np.float32(0))
+    estimated = np.where(imputed.tissue, imputed.values, np.float32(0))
     tissue = imputed.tissue
     unmeasured = tissue & ~sparse.lattice_mask()
-    error = np.abs(found - expected)
-    similarity, full = _ssim(found, expected)
+    error = np.abs(estimated - expected)
+    similarity, full = _ssim(estimated, expected)
     coverage = float("nan")
     if imputed.lower is not None and imputed.upper is not None and unmeasured.any():
         inside = (expected >= imputed.lower) & (expected <= imputed.upper)
         coverage = float(inside[unmeasured].mean())
     return Scores(
         mae=_mean(error, tissue),
-        pcc=_pcc(found[tissue], expected[tissue]),
+        pcc=_pcc(estimated[tissue], expected[tissue]),
         ssim=_mean(similarity, tissue),
         mae_unmeasured=_mean(error, unmeasured),
-        pcc_unmeasured=_pcc(found[unmeasured], expected[unmeasured]),
+        pcc_unmeasured=_pcc(estimated[unmeasured], expected[unmeasured]),
         ssim_unmeasured=_mean(similarity, unmeasured),
         ssim_full=full,
         coverage=coverage,
@@ -95,12 +95,16 @@ def _pcc(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a.astype(np.float64), b.astype(np.float64))[0, 1])
 
 
-def _ssim(found: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, float]:
+def _ssim(estimated: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, float]:
     """SSIM of every bin and over the whole rectangle; data_range is that of the truth."""
     data_range = float(np.ptp(expected))
-    if min(found.shape) < SSIM_WINDOW or data_range == 0:
-        return np.full(found.shape, np.nan), float("nan")
-    mean, every = structural_similarity(
-        expected.astype(np.float64), found.astype(np.float64), win_size=SSIM_WINDOW, data_range=data_range, full=True
+    if min(estimated.shape) < SSIM_WINDOW or data_range == 0:
+        return np.full(estimated.shape, np.nan), float("nan")
+    mean, of_bins = structural_similarity(
+        expected.astype(np.float64),
+        estimated.astype(np.float64),
+        win_size=SSIM_WINDOW,
+        data_range=data_range,
+        full=True,
     )
-    return every, float(mean)
+    return of_bins, float(mean)

@@ -18,7 +18,7 @@ WHOLE_SLIDE = "whole slide"
 UM2_PER_MM2 = 1e6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RegionRow:
     """One region of one gene's map; None where there is nothing to tell.
 

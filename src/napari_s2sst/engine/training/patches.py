@@ -1,4 +1,5 @@
-"""Sparse maps -> training patches: random crops of measured bins, turned and flipped (Fang et al. 2025, section 2.4).
+"""Sparse maps -> training patches: random crops of measured bins, turned and flipped (Fang et al. 2025, section 2.4); and which
+bins are held out of them.
 
 A patch is cut from the sparse map, which holds measured bins alone; so whatever is done to it afterwards, training
 sees nothing that was not measured.
@@ -54,8 +55,8 @@ class SlidePatches:
         values, measured, target, starts, widths = [], [], [], [], []
         end = 0
         for sparse, hidden in zip(maps, held_out, strict=True):
-            seen = sparse.seen if hiding == "lattice" else sparse.seen & ~hidden
-            parts = [sparse.normalised(normalisation) / VALUE_SCALE, seen, sparse.measured & ~hidden]
+            shown = sparse.seen if hiding == "lattice" else sparse.seen & ~hidden
+            parts = [sparse.normalised(normalisation) / VALUE_SCALE, shown, sparse.measured & ~hidden]
             parts = [_at_least(part, side) for part in parts]
             own = parts[1] if sparse.context is None else _at_least(sparse.measured, side)
             corners = _corners(own, side, has_context=sparse.context is not None)

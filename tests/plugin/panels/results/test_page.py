@@ -18,18 +18,24 @@ NAN = float("nan")
 
 
 def scores(mae, pcc, ssim) -> Scores:
-    return Scores(mae, pcc, ssim, mae, pcc, ssim, ssim, 0.9, 1234)
+    return Scores(
+        mae=mae, pcc=pcc, ssim=ssim, mae_unmeasured=mae, pcc_unmeasured=pcc, ssim_unmeasured=ssim, ssim_full=ssim,
+        coverage=0.9, bins=1234,
+    )  # fmt: skip
 
 
 def histogram(bias: float = 0.0, classical: bool = True) -> ErrorHistogram:
     counts = np.array([5, 20, 50, 20, 5])
     also = {"classical": counts[::-1], "classical_name": "kriging", "classical_mae": 0.5} if classical else {}
-    return ErrorHistogram(np.linspace(-2, 2, 6), counts, mae=0.4, bias=bias, **also)
+    return ErrorHistogram(edges=np.linspace(-2, 2, 6), counts=counts, mae=0.4, bias=bias, **also)
 
 
 def reliability(overall: float = 0.9, *, rising: bool = True) -> Reliability:
     steps = np.arange(1.0, 6)
-    return Reliability(steps, steps if rising else steps[::-1], np.full(5, overall), np.full(5, 10), overall)
+    return Reliability(
+        predicted=steps, observed=steps if rising else steps[::-1], coverage=np.full(5, overall), bins=np.full(5, 10),
+        overall=overall,
+    )  # fmt: skip
 
 
 @pytest.fixture

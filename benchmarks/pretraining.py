@@ -2,7 +2,7 @@
 
 Pictures and random fields at a random depth, with the noise of counts (:meth:`NaturalImages.counts`), are known at every
 bin, so the network learns to tell structure from noise between measured bins. The result is the start of the other
-trainings; no tissue is used.
+trainings; no tissue is used. pretrain.py beside it runs this.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import torch
 from scipy import ndimage
 from torch.optim.swa_utils import AveragedModel
 
-from ..config import RunConfig
-from ..device import arithmetic, choose_device, label
-from ..maps import Normalisation
-from ..network.cdcin import CDCIN, place
-from ..network.inputs import VALUE_SCALE, noise_scale
-from ..network.model import Trained
-from ..threads import CorePool, one_thread, set_gradients
-from .learner import MAX_GRADIENT, cosine, running_mean
-from .losses import cascade_loss, map_loss
-from .natural_images import NaturalImages
+from napari_s2sst.engine.config import RunConfig
+from napari_s2sst.engine.device import arithmetic, choose_device, label
+from napari_s2sst.engine.maps import Normalisation
+from napari_s2sst.engine.network.cdcin import CDCIN, place
+from napari_s2sst.engine.network.inputs import VALUE_SCALE, noise_scale
+from napari_s2sst.engine.network.model import Trained
+from napari_s2sst.engine.threads import CorePool, one_thread, set_gradients
+from napari_s2sst.engine.training.learner import MAX_GRADIENT, cosine, running_mean
+from napari_s2sst.engine.training.losses import cascade_loss, map_loss
+from napari_s2sst.engine.training.natural_images import NaturalImages
 
 GLASS = 0.3
 """Share of simulated patches that a tissue border runs through."""
@@ -112,13 +112,13 @@ def pretrain(
             spread = np.exp(UNIT_SPREAD * rng.standard_normal((training.batch, 1, 1, 1)))
             patches = [torch.from_numpy(part.astype(np.float32)).to(device) for part in (*drawn, spread)]
             parts = [[part[i :: cores.count] for part in patches] for i in range(cores.count)]
-            found = cores.map(partial(_gradients, network, config, device), parts)
-            set_gradients(weights, [gradients for _, gradients in found])
+            results = cores.map(partial(_gradients, network, config, device), parts)
+            set_gradients(weights, [gradients for _, gradients in results])
             torch.nn.utils.clip_grad_norm_(weights, MAX_GRADIENT)
             optimiser.step()
             average.update_parameters(network)
             step += 1
-            losses.append(sum(loss for loss, _ in found))
+            losses.append(sum(loss for loss, _ in results))
             if step % REPORT_STEPS == 0:
                 row = {"step": step, "seconds": round(time.perf_counter() - began, 1), "loss": float(np.mean(losses))}
                 rows.append(row)
@@ -131,13 +131,13 @@ def pretrain(
 def _gradients(
     network: CDCIN, config: RunConfig, device: torch.device, patches: list[torch.Tensor]
 ) -> tuple[float, tuple[torch.Tensor, ...]]:
-    """A part of the step's loss and its gradients, of values, tissue, which bins may be measured, spread of the unit."""
+    """A part of the step's loss and its gradients; ``patches``: values, tissue, which bins may be measured, spread of the unit."""
     values, tissue, whole, spread = patches
     stride, share = network.stride, len(values) / config.training.batch
-    seen, measured = (part[:, :, ::stride, ::stride] for part in (values, whole))
-    noise = noise_scale(seen, measured)
+    shown, measured = (layer[:, :, ::stride, ::stride] for layer in (values, whole))
+    noise = noise_scale(shown, measured)
     with arithmetic(device, config.training.precision):
-        estimates = network(seen, measured, noise.unit * spread)
+        estimates = network(shown, measured, noise.unit * spread)
     loss = cascade_loss(estimates, values, tissue, config.network.quantiles, scale=noise)
     known = place(measured, stride)
     for k, estimate in enumerate(estimates, start=1):

@@ -1,10 +1,10 @@
 import numpy as np
 import torch
+from pretraining import pretrain, simulated_patches
 
 from napari_s2sst import GeneMap, RunConfig, impute, load_model, sample, save_model
 from napari_s2sst.engine.network.model import shipped_model
 from napari_s2sst.engine.training.natural_images import NaturalImages
-from napari_s2sst.engine.training.pretraining import pretrain, simulated_patches
 
 
 def config(stride: int = 2, **settings) -> RunConfig:
