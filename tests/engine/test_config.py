@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -70,3 +71,44 @@ def test_nonsense_is_refused_naming_the_setting_and_the_value(settings, words):
 def test_an_unknown_preset_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match="balanced"):
         RunConfig.preset("quick")
+
+
+def test_a_model_in_memory_is_no_path_and_reads_from_files_that_name_it():
+    config = RunConfig.preset("fast").resolved(2, from_memory=True)
+    data = json.loads(json.dumps(config.model_dump(mode="json")))
+    assert data["training"]["start_from"] == "a model in memory"
+    assert RunConfig.parsed(data) == config
+    assert not isinstance(config.training.start_from, Path)
+    assert isinstance(RunConfig.preset("fast", start_from="model.safetensors").training.start_from, Path)
+
+
+def test_resolved_settings_have_the_stride_of_the_maps_and_stay_as_they_are_where_they_had_it():
+    config = RunConfig.preset("fast")
+    assert config.resolved(config.sampling.stride, from_memory=False) == config
+    assert config.resolved(3, from_memory=False) == config.changed(stride=3)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_flat_view_has_every_setting_once(name):
+    config = RunConfig.preset(name)
+    data = config.model_dump(mode="json")
+    parts = [part for part in data.values() if isinstance(part, dict)]
+    assert len(config.flat()) == sum(map(len, parts)) + len(data) - len(parts)
+
+
+def test_differences_name_what_two_runs_do_not_share():
+    fast = RunConfig.preset("fast")
+    assert fast.differences(fast) == {}
+    other = fast.changed(batch=5, device="cpu", quantiles=(0.1, 0.9))
+    assert other.differences(fast) == {
+        "device": ("cpu", "auto"),
+        "quantiles": ([0.1, 0.9], [0.05, 0.5, 0.95]),
+        "batch": (5, 8),
+    }
+
+
+def test_where_a_run_is_computed_decides_no_numbers():
+    fast = RunConfig.preset("fast")
+    elsewhere = fast.changed(device="cpu", precision="float32", compiled=True, preset_name="mine")
+    assert elsewhere.deciding_numbers() == fast.deciding_numbers()
+    assert fast.changed(seed=1).deciding_numbers() != fast.deciding_numbers()

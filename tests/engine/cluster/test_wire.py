@@ -17,7 +17,10 @@ from napari_s2sst.engine.sampling.regions import Region
 @pytest.fixture
 def gene_map():
     counts = np.random.default_rng(1).poisson(2, (20, 18)).astype(np.float32)
-    return GeneMap(counts, counts > 0, "A", 12.5, (3.0, 4.5), counts + 2, Normalisation("median-log1p", 7.0))
+    return GeneMap(
+        counts, counts > 0, gene="A", bin_um=12.5, origin_um=(3.0, 4.5), totals=counts + 2,
+        normalisation=Normalisation("median-log1p", 7.0),
+    )  # fmt: skip
 
 
 def test_maps_arrive_value_for_value(gene_map):

@@ -89,3 +89,25 @@ def test_a_thinned_map_is_in_the_normalised_space_of_the_one_it_comes_from():
 def test_a_normalised_map_is_refused_as_its_logarithm_would_be_taken_twice():
     with pytest.raises(SamplingError, match="needs counts"):
         sample(GeneMap(np.ones((20, 20))).normalised(Normalisation()), 2)
+
+
+def test_a_piece_of_a_sparse_map_holds_the_same_bins_in_the_same_place_and_space():
+    values = np.random.default_rng(0).poisson(4, (31, 38)).astype(np.float32)
+    sparse = sample(GeneMap(values, bin_um=10, origin_um=(5.0, 7.0), totals=values + 3), 3, (1, 2))
+    piece = sparse.cut((slice(2, 6), slice(3, len(sparse.values[0]))))
+    assert np.array_equal(piece.values, sparse.values[2:6, 3:])
+    assert np.array_equal(piece.normalised("median-log1p"), sparse.normalised("median-log1p")[2:6, 3:])
+    assert piece.shape == (12, 38 - 9)
+    assert piece.origin_um == (5.0 + 6 * 10, 7.0 + 9 * 10)
+    assert np.array_equal(values[6:18, 9:][piece.on_lattice], piece.values)
+
+
+def test_a_filled_map_lies_where_the_sparse_one_does_and_restoring_puts_the_measured_bins_back():
+    sparse = sample(GeneMap(np.full((20, 24), 3.0), gene="G", bin_um=10, origin_um=(5.0, 7.0)), 2)
+    values = np.zeros(sparse.shape, np.float32)
+    sparse.restore(values, "log1p")
+    filled = sparse.filled(values, "log1p", interval=(values - 1, values + 2))
+    assert (filled.gene, filled.bin_um, filled.origin_um) == ("G", 10, (5.0, 7.0))
+    assert np.array_equal(filled.values[sparse.on_lattice], sparse.normalised("log1p"))
+    assert not filled.values[~sparse.lattice_mask()].any()
+    assert (filled.uncertainty == 1.5).all()

@@ -101,7 +101,7 @@ def test_a_region_outside_the_map_gives_an_empty_mask():
 def test_restricting_a_map_takes_tissue_away_and_nothing_else():
     tissue = np.ones((5, 5), bool)
     tissue[0] = False
-    gene_map = GeneMap(np.arange(25).reshape(5, 5), tissue, "LTF", 20.0)
+    gene_map = GeneMap(np.arange(25).reshape(5, 5), tissue, gene="LTF", bin_um=20.0)
     inside = restrict(gene_map, DUCT)
     np.testing.assert_array_equal(inside.tissue, tissue & region_mask(DUCT, (5, 5), 20.0))
     np.testing.assert_array_equal(inside.values, gene_map.values)

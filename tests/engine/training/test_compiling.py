@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,11 @@ def plain():
 
 
 def test_a_compiled_network_learns_the_same(plain):
-    found, told = trained(compiled=True)
+    with warnings.catch_warnings(record=True) as caught:
+        filters = list(warnings.filters)
+        found, told = trained(compiled=True)
+        assert warnings.filters == filters
+    assert not [warning for warning in caught if "lru_cache" in str(warning.message)]
     assert told == []
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0  # something was compiled
     for name, weight in plain.weights.items():

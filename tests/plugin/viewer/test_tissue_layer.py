@@ -16,7 +16,7 @@ def gene_map(bin_um: float = 20.0, **settings) -> GeneMap:
     rows, columns = round(800 / bin_um), round(1200 / bin_um)
     tissue = np.zeros((rows, columns), bool)
     tissue[: rows // 2] = True
-    return GeneMap(np.where(tissue, 3.0, 0.0), tissue, "LTF", bin_um, **settings)
+    return GeneMap(np.where(tissue, 3.0, 0.0), tissue, gene="LTF", bin_um=bin_um, **settings)
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_the_edited_mask_is_a_region_of_whole_bins(tissue):
 
 def test_bins_without_a_number_become_tissue_without_counts(tissue):
     raw = gene_map()
-    raw = GeneMap(np.where(raw.tissue, raw.values, np.nan), raw.tissue, "LTF")
+    raw = GeneMap(np.where(raw.tissue, raw.values, np.nan), raw.tissue, gene="LTF")
     tissue.show(raw)
     tissue.layer.data[30, 10] = 1
     tissue.polygons()
