@@ -8,7 +8,7 @@ known which fields of a sparse map lie on the lattice and which on the full grid
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -51,13 +51,13 @@ def _readonly(array: np.ndarray, dtype: type) -> np.ndarray:
     return view
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class GeneMap:
     """One gene on the full grid of square bins: counts, or imputed values."""
 
-    values: np.ndarray = field(kw_only=False)
+    values: np.ndarray
     """(rows, columns), float32."""
-    tissue: np.ndarray | None = field(default=None, kw_only=False)
+    tissue: np.ndarray | None = None
     """(rows, columns) True inside the tissue; the whole map when left out."""
     gene: str = ""
     bin_um: float = 20.0
@@ -134,7 +134,7 @@ _KINDS = {"measured": bool, "tissue": bool, "context": bool}
 """Of their elements; float32 is that of all others."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class SparseMap:
     """What was measured of one gene: the bins of a lattice, and nothing else of the map.
 
