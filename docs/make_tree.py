@@ -30,4 +30,6 @@ if __name__ == "__main__":
     page = REPOSITORY / "CONTRIBUTING.md"
     text = page.read_text(encoding="utf-8")
     made = f"{BEGIN}\n\n{tree()}\n\n{END}"
-    page.write_text(re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: made, text, flags=re.DOTALL), encoding="utf-8")
+    page.write_text(
+        re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: made, text, flags=re.DOTALL), encoding="utf-8"
+    )

@@ -116,7 +116,9 @@ def imported_from_below(package: Path) -> Iterator[str]:
             if path.stem == "__init__" and part == "cli":  # which gives `main`
                 continue
             if path.stem == "__init__":
-                yield from (f"{short(path, package)} imports {name}" for name in sorted(own_imports(path, package, part)))
+                yield from (
+                    f"{short(path, package)} imports {name}" for name in sorted(own_imports(path, package, part))
+                )
                 continue
             for name in sorted(own_imports(path, package, part)):
                 if order.get(name, len(order)) >= order.get(dotted, -1):
@@ -218,7 +220,9 @@ def others_private_names(package: Path) -> Iterator[str]:
         if path.parent.name == "threads":
             continue
         for node in ast.walk(tree_of(path)):
-            name = node.attr if isinstance(node, ast.Attribute) else node.name if isinstance(node, ast.FunctionDef) else ""
+            name = (
+                node.attr if isinstance(node, ast.Attribute) else node.name if isinstance(node, ast.FunctionDef) else ""
+            )
             if PRIVATE_ELSEWHERE.fullmatch(name):
                 yield f"{short(path, package)}:{node.lineno} uses {name}, which is another library's own"
 

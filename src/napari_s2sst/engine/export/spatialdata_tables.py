@@ -24,7 +24,8 @@ import numpy as np
 from ..errors import BundleError, ExportError
 from ..maps import GeneMap, SparseMap
 from ..sampling.regions import Region
-from ..slides.spatialdata_slide import SpatialDataSlide, open_spatialdata
+from ..slides.opening import open_slide
+from ..slides.spatialdata_slide import SpatialDataSlide
 from ..slides.spatialdata_store import names_in, package
 from .h5ad import to_anndata
 
@@ -40,7 +41,7 @@ def check_store(path: str | Path, *, unit_um: float | None = None) -> SpatialDat
 
     Raises :class:`BundleError` when it can't be read, :class:`ExportError` when it can't be written.
     """
-    slide = open_spatialdata(path, unit_um=unit_um)
+    slide = open_slide(path, unit_um, kind="store")
     _ = slide.extent_um  # raises where points and image do not fit
     if not (slide.store / "zarr.json").is_file():
         raise ExportError(

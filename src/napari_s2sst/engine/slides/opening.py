@@ -18,12 +18,13 @@ from .slide import Slide
 from .spatialdata_store import is_spatialdata
 from .xenium import is_xenium, open_xenium
 
-SlideKind = Literal["folder", "cube", "spots"]
+SlideKind = Literal["folder", "store", "cube", "spots"]
+"""``folder`` is a Xenium folder or a SpatialData store, ``store`` the latter for sure."""
 _KINDS: dict[str, SlideKind] = {".npz": "cube", ".h5ad": "spots"}
 
 
 def kind_of(path: str | Path) -> SlideKind:
-    """What a path is by its name alone; ``folder`` is a Xenium folder or a SpatialData store. Never raises."""
+    """What a path is by its name alone, so that it is never told to be a ``store``. Never raises."""
     path = Path(path)
     return "folder" if path.is_dir() else _KINDS.get(path.suffix.lower(), "folder")
 
@@ -42,7 +43,10 @@ def open_slide(path: str | Path, size_um: float | None = None, *, kind: SlideKin
     """
     if size_um is not None and not 0 < size_um < math.inf:
         raise BundleError(f"The size is {size_um} um; give one above 0.")
-    match kind or kind_of(path):
+    kind = kind or kind_of(path)
+    if kind == "folder" and is_spatialdata(path):
+        kind = "store"
+    match kind:
         case "cube":
             from .bins import open_count_cube
 
@@ -51,10 +55,10 @@ def open_slide(path: str | Path, size_um: float | None = None, *, kind: SlideKin
             from .h5ad import open_anndata
 
             slide = open_anndata(path, size_um)
-        case _ if is_spatialdata(path):
+        case "store":
             from .spatialdata_slide import open_spatialdata
 
             slide = open_spatialdata(path, unit_um=size_um)
-        case _:
+        case "folder":
             return open_xenium(path, size_um)
     return slide if size_um is None else replace(slide, given_um=size_um)
