@@ -75,7 +75,7 @@ def used(process: psutil.Process) -> int:
 def speed(slide: Path, folder: Path, workers: int, seconds: float) -> dict[str, float]:
     """Genes per minute from the moment that all workers are there, over whole parts done within about so many seconds."""
     config = RunConfig.preset("fast", steps=STEPS, device="cpu")
-    job = SlideJob(slide, folder, None, config, genes_per_task=PER_TASK)
+    job = SlideJob(slide=slide, out=folder, config=config, genes_per_task=PER_TASK)
     memory, done, began, events = Memory(), [], 0.0, run_jobs([job], workers=workers)
     memory.start()
     event = next(events)

@@ -15,9 +15,9 @@ import tifffile
 from support.command import assert_one_clear_line, s2sst
 
 import napari_s2sst
-from napari_s2sst.engine.simulated.slide import SAMPLE_GENES
+from napari_s2sst.engine.simulated.cells import GENES
 
-GENE, OTHER_GENE = list(SAMPLE_GENES)[:2]
+GENE, OTHER_GENE = list(GENES)[:2]
 FILES = {"imputed.h5ad", "scores.csv", "losses.csv", "run.json", "model.safetensors"}
 
 
@@ -119,7 +119,7 @@ def test_a_bad_option_is_one_clear_line(sample_slide, tmp_path, options, word):
 def test_no_gene_asks_for_one_and_names_some(sample_slide, tmp_path):
     done = s2sst("impute", sample_slide, "--out", tmp_path / "out")
     assert_one_clear_line(done, "--gene")
-    assert any(gene in done.stderr for gene in SAMPLE_GENES)
+    assert any(gene in done.stderr for gene in GENES)
 
 
 def test_a_missing_out_is_one_clear_line(sample_slide):
@@ -183,7 +183,7 @@ def test_demo_writes_a_bundle_that_info_reads(tmp_path):
 def test_info_as_json_names_every_gene_by_count(sample_slide):
     done = s2sst("info", sample_slide, "--json")
     facts = json.loads(done.stdout)
-    assert set(facts["genes"]) == set(SAMPLE_GENES)
+    assert set(facts["genes"]) == set(GENES)
     counts = list(facts["genes"].values())
     assert counts == sorted(counts, reverse=True)
     assert len(facts["images"]) == 4

@@ -67,7 +67,8 @@ def test_a_run_without_a_result_leaves_the_earlier_result(ready):
     earlier = object()
     ready.result = earlier
     ready.begin()
-    ready.fail("no")
+    ready.message = "no"
+    ready.end()
     assert ready.result is earlier
     assert ready.message == "no"
     assert ready.can_train

@@ -268,10 +268,6 @@ class Session:
             self.result = result
         self.state = State.EMPTY if self.slide is None else State.READY
 
-    def fail(self, message: str) -> None:
-        self.message = message
-        self.end()
-
 
 def _thinned(points: tuple) -> tuple:
     return points[::2] if len(points) > MAX_CURVE_POINTS else points

@@ -35,7 +35,9 @@ def drain(batch, stop_at=None):
 @pytest.fixture(scope="module")
 def finished(cube, tmp_path_factory):
     """A job whose two genes are done, each alone; in this process, as Dask is not needed for one."""
-    job = SlideJob(cube, tmp_path_factory.mktemp("batch") / "out", ("WAVE", "RIDGE"), TINY, genes_per_task=1)
+    job = SlideJob(
+        slide=cube, out=tmp_path_factory.mktemp("batch") / "out", genes=("WAVE", "RIDGE"), config=TINY, genes_per_task=1
+    )
     events, result = drain(run_jobs([job], workers=None))
     assert len(result.done) == 2
     return job, events
@@ -81,7 +83,7 @@ def test_genes_that_differ_only_in_case_have_folders_that_do_not(tmp_path):
     cube = tmp_path / "two_species.npz"
     counts = np.random.default_rng(0).poisson(3.0, (2, 20, 20)).astype(np.float32)
     np.savez(cube, counts=counts, genes=np.array(["GAD1", "Gad1"]), bin_um=10.0)
-    found = plan([SlideJob(cube, tmp_path / "out", config=TINY, genes_per_task=1)])
+    found = plan([SlideJob(slide=cube, out=tmp_path / "out", config=TINY, genes_per_task=1)])
     assert len({part.folder.name.casefold() for part in found.parts}) == 2
 
 

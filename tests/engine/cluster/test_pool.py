@@ -191,7 +191,9 @@ def test_an_assignment_that_kills_its_workers_is_given_up_and_others_go_on(pool,
 
 
 def test_what_fails_three_times_is_reported_and_the_others_are_kept(pool, cube, tmp_path):
-    job = SlideJob(cube, tmp_path / "out", ("SILENT", "WAVE"), TINY.changed(steps=4), genes_per_task=1)
+    job = SlideJob(
+        slide=cube, out=tmp_path / "out", genes=("SILENT", "WAVE"), config=TINY.changed(steps=4), genes_per_task=1
+    )
     whole = replace(job, out=tmp_path / "whole", genes=("WAVE", "RIDGE"), genes_per_task=None)
     events, result = driven(run_jobs([job, whole], cluster=pool.address))
     failed = [event for event in events if isinstance(event, PartFailed)]
@@ -208,7 +210,7 @@ def test_what_fails_three_times_is_reported_and_the_others_are_kept(pool, cube, 
 
 
 def test_results_come_back_where_workers_do_not_see_the_folder(pool, cube, tmp_path):
-    job = SlideJob(cube, tmp_path / "out", ("WAVE", "RIDGE"), TINY.changed(steps=4))
+    job = SlideJob(slide=cube, out=tmp_path / "out", genes=("WAVE", "RIDGE"), config=TINY.changed(steps=4))
     job.out.mkdir()  # but no token in it
     part = plan([job]).parts[0]
     assignment = pool.send(order_for(part, prepare_part(part), 30.0, "a command"))

@@ -20,7 +20,8 @@ import tifffile
 
 from napari_s2sst import open_xenium
 from napari_s2sst.engine.errors import ExportError
-from napari_s2sst.engine.simulated.slide import FILES, SAMPLE_GENES, write_sample_slide
+from napari_s2sst.engine.simulated.cells import GENES
+from napari_s2sst.engine.simulated.slide import FILES, write_sample_slide
 from napari_s2sst.engine.simulated.tissue import draw_tissue
 
 TABLES = [name for name in FILES if not name.endswith(".ome.tif")]
@@ -52,7 +53,7 @@ def test_every_file_of_the_bundle_is_there_and_it_is_small(sample_slide):
 
 def test_it_opens_as_a_bundle_with_every_gene_it_names(sample_slide):
     bundle = open_xenium(sample_slide)
-    assert set(bundle.genes) == set(SAMPLE_GENES)
+    assert set(bundle.genes) == set(GENES)
     assert bundle.version == "xenium-3.0.0.15"
     assert [image.name for image in bundle.images] == STAINS
 
@@ -109,7 +110,7 @@ def test_some_transcripts_are_of_low_quality_and_some_are_controls(transcripts):
     categories = set(column(transcripts, "codeword_category"))
     assert {"predesigned_gene", "negative_control_codeword", "negative_control_probe"} <= categories
     names = set(column(transcripts, "feature_name")[~gene])
-    assert not names & set(SAMPLE_GENES)
+    assert not names & set(GENES)
 
 
 def test_counts_of_a_gene_vary_more_than_poisson_between_cells(sample_slide):
@@ -178,7 +179,7 @@ def test_the_gene_panel_gives_every_gene_its_ensembl_identifier(sample_slide):
         for target in payload["targets"]
         if target["type"]["descriptor"] == "gene"
     }
-    assert set(genes) == set(SAMPLE_GENES)
+    assert set(genes) == set(GENES)
     assert all(name.startswith("ENSG") and len(name) == 15 for name in genes.values())
     assert len(set(genes.values())) == len(genes)
 

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from napari.layers import Image
 
 from napari_s2sst.engine.errors import ConfigError
-from napari_s2sst.plugin.viewer.comparison import CompareChoice, CompareMode, Comparison, best_shape, comparable
+from napari_s2sst.plugin.viewer.comparison import CompareChoice, CompareMode, Comparison, best_shape
 
 KIND = "s2sst_kind"
 
@@ -257,13 +256,6 @@ def test_what_cannot_be_compared_is_one_clear_sentence_and_changes_nothing(viewe
     with pytest.raises(ConfigError, match=word):
         comparison.show(choice)
     assert state(viewer) == before
-
-
-def test_the_layers_of_a_comparison_are_not_offered_for_one(viewer, comparison, maps):
-    before = comparable(viewer)
-    comparison.swipe(maps["measured"], maps["imputed"])
-    assert comparable(viewer) == before == ["error", "second", "imputed", "measured", "stain"]
-    assert all(isinstance(viewer.layers[name], Image) for name in before)
 
 
 @pytest.mark.parametrize(

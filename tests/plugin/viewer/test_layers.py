@@ -18,19 +18,6 @@ def gene_map() -> GeneMap:
     return GeneMap(rng.poisson(2.0, (30, 40)), tissue=tissue, gene="LTF", bin_um=10.0, origin_um=(100.0, 200.0))
 
 
-def test_a_layer_becomes_the_same_gene_map_again(gene_map):
-    data, meta, _ = layers.counts_layer(gene_map)
-    again = layers.to_gene_map(data, meta["metadata"])
-    assert np.array_equal(again.values[again.tissue], gene_map.values[gene_map.tissue])
-    assert np.array_equal(again.tissue, gene_map.tissue)
-    assert (again.gene, again.bin_um, again.origin_um) == ("LTF", 10.0, (100.0, 200.0))
-
-
-def test_a_normalised_map_comes_back_normalised(gene_map):
-    data, meta, _ = layers.imputed_layer(gene_map.normalised(Normalisation("log1p")), (0, 1))
-    assert layers.to_gene_map(data, meta["metadata"]).normalisation == Normalisation("log1p")
-
-
 def test_the_first_bin_covers_its_own_square_in_um(gene_map):
     layer = Layer.create(*layers.counts_layer(gene_map))
     corner = layer.data_to_world((-0.5, -0.5))

@@ -19,7 +19,9 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..config import RunConfig
 from ..errors import ConfigError, S2SSTError
@@ -34,17 +36,52 @@ WHOLE_SLIDE = "all"
 
 _SETTINGS = ("bin_um", "stride", "seconds", "steps", "device", "seed", "min_qv", "normalisation", "images")
 """Keys that are settings of a run, by the same name."""
-_KEYS = {
-    "name": str, "slide": str, "genes": list, "genes_file": str, "all_genes": bool, "preset": str, "out": str,
-    "regions": str, "fill_in": bool, "genes_per_task": (int, str), "settings": dict,
-    **dict.fromkeys(("bin_um", "seconds", "min_qv"), (int, float)), **dict.fromkeys(("stride", "steps", "seed"), int),
-    **dict.fromkeys(("device", "normalisation", "images"), str),
-}  # fmt: skip
-_WORDS = {str: "text", list: "a list", bool: "true or false", int: "a whole number", dict: "a table",
-          (int, float): "a number", (int, str): 'a whole number or "all"'}  # fmt: skip
+
+_GENE_KEYS = ("genes", "genes_file", "all_genes")
+_PATHS = {"slide": Path.exists, "regions": Path.is_file, "genes_file": Path.is_file, "images": Path.is_dir}
+"""Keys of what must be there, and as what."""
 
 
-@dataclass(frozen=True)
+class _Entry(BaseModel):
+    """The keys of a [[job]] or of [defaults], as TOML has them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: str = ""
+    slide: str | None = None
+    genes: list[Any] | None = None
+    genes_file: str | None = None
+    all_genes: bool = False
+    preset: str = "fast"
+    out: str | None = None
+    regions: str | None = None
+    fill_in: bool = False
+    genes_per_task: Annotated[int, Field(ge=1)] | Literal["all"] = GENES_PER_TASK
+    settings: dict[str, Any] = {}
+    bin_um: int | float | None = None
+    seconds: int | float | None = None
+    min_qv: int | float | None = None
+    stride: int | None = None
+    steps: int | None = None
+    seed: int | None = None
+    device: str | None = None
+    normalisation: str | None = None
+    images: str | None = None
+
+
+_WANTED = {
+    "string_type": "text",
+    "list_type": "a list",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "dict_type": "a table",
+    "literal_error": 'a whole number from 1 on, or "all"',
+}
+"""pydantic's kind of error -> what the key must be."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SlideJob:
     """Genes of one slide, the settings and the folder of their results."""
 
@@ -84,8 +121,8 @@ def read_jobs(path: str | Path) -> tuple[SlideJob, ...]:
     defaults, entries = content.get("defaults", {}), content.get("job", [])
     if not isinstance(defaults, dict) or not isinstance(entries, list) or not entries:
         raise ConfigError(f"{path} has no job. Write one [[job]] heading for each slide, with slide, out and genes.")
-    _check_keys(f"{path}, [defaults]", defaults)
-    jobs = [_job(path, number, entry, defaults) for number, entry in enumerate(entries, start=1)]
+    shared = _entry(f"{path}, [defaults]", defaults)
+    jobs = [_job(path, number, table, shared) for number, table in enumerate(entries, start=1)]
     check_folders(jobs, str(path))
     return tuple(jobs)
 
@@ -103,94 +140,83 @@ def check_folders(jobs: Sequence[SlideJob], where: str = "the jobs") -> None:
         places[folder] = number
 
 
-def _job(path: Path, number: int, entry: Any, defaults: Mapping[str, Any]) -> SlideJob:
-    named = entry.get("name") if isinstance(entry, dict) else None
-    where = f"{path}, job {number}" + (f" ({named})" if named else "")
-    if not isinstance(entry, dict):
+def _job(path: Path, number: int, table: Any, defaults: _Entry) -> SlideJob:
+    title = table.get("name") if isinstance(table, dict) else None
+    where = f"{path}, job {number}" + (f" ({title})" if title else "")
+    if not isinstance(table, dict):
         raise ConfigError(f"{where} is no table. Write [[job]] with two brackets on each side.")
-    _check_keys(where, entry)
-    inherited = dict(defaults)
-    if {"genes", "genes_file", "all_genes"} & entry.keys():  # a job's own choice takes the place of the defaults'
-        inherited = {k: v for k, v in inherited.items() if k not in ("genes", "genes_file", "all_genes")}
-    if "seconds" in entry:
-        inherited.pop("steps", None)
-    if "steps" in entry:
-        inherited.pop("seconds", None)
-    keys = inherited | entry | {"settings": {**defaults.get("settings", {}), **entry.get("settings", {})}}
+    entry, home = _with_defaults(_entry(where, table), defaults), path.parent
     for needed in ("slide", "out"):
-        if needed not in keys:
+        if getattr(entry, needed) is None:
             raise ConfigError(f"{where}: the key {needed!r} is missing. Give it a path.")
-    home = path.parent
-
-    def place(key: str) -> Path | None:
-        return None if key not in keys else home / Path(keys[key]).expanduser()
-
-    slide = place("slide")
-    if not slide.exists():
-        raise ConfigError(f"{where}: there is no slide = {keys['slide']!r}; looked for {slide}.")
-    for key, kind in (("regions", Path.is_file), ("genes_file", Path.is_file), ("images", Path.is_dir)):
-        if (named := place(key)) is not None and not kind(named):
-            raise ConfigError(f"{where}: there is no {key} = {keys[key]!r}; looked for {named}.")
+    places = {key: home / Path(getattr(entry, key)).expanduser() for key in _PATHS if getattr(entry, key) is not None}
+    for key, is_there in _PATHS.items():
+        if key in places and not is_there(places[key]):
+            raise ConfigError(f"{where}: there is no {key} = {getattr(entry, key)!r}; looked for {places[key]}.")
     return SlideJob(
-        slide=slide,
-        out=place("out"),
-        genes=_genes(where, keys, place("genes_file")),
-        config=_config(where, keys, home),
-        name=keys.get("name", ""),
-        regions=place("regions"),
-        fill_in=keys.get("fill_in", False),
-        genes_per_task=_per_task(where, keys.get("genes_per_task", GENES_PER_TASK)),
-        bin_um=keys.get("bin_um"),
+        slide=places["slide"],
+        out=home / Path(entry.out).expanduser(),
+        genes=_genes(where, entry, places.get("genes_file")),
+        config=_config(where, entry, home),
+        name=entry.name,
+        regions=places.get("regions"),
+        fill_in=entry.fill_in,
+        genes_per_task=None if entry.genes_per_task == WHOLE_SLIDE else entry.genes_per_task,
+        bin_um=entry.bin_um,
     )
 
 
-def _check_keys(where: str, table: Mapping[str, Any]) -> None:
-    for key, value in table.items():
-        if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, n=1)
-            advice = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(_KEYS)}."
-            raise ConfigError(f"{where}: there is no key {key!r}. {advice}")
-        kind = _KEYS[key]
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise ConfigError(f"{where}: {key} = {value!r} must be {_WORDS[kind]}.")
+def _entry(where: str, table: Mapping[str, Any]) -> _Entry:
+    """The keys of a table. Raises :class:`ConfigError` on one that no job has, or of another kind."""
+    try:
+        return _Entry.model_validate(table)
+    except ValidationError as error:
+        # The last kind that was tried speaks for a key: what is neither int nor float is no number.
+        key, problem = next(iter({tried["loc"][0]: tried["type"] for tried in error.errors()}.items()))
+    if problem == "extra_forbidden":
+        near = difflib.get_close_matches(key, _Entry.model_fields, n=1)
+        advice = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(_Entry.model_fields)}."
+        raise ConfigError(f"{where}: there is no key {key!r}. {advice}")
+    raise ConfigError(f"{where}: {key} = {table[key]!r} must be {_WANTED[problem]}.")
 
 
-def _genes(where: str, keys: Mapping[str, Any], genes_file: Path | None) -> tuple[str, ...] | None:
-    chosen = [key for key in ("genes", "genes_file") if key in keys] + ["all_genes"] * keys.get("all_genes", False)
+def _with_defaults(entry: _Entry, defaults: _Entry) -> _Entry:
+    """A job's own choice of genes takes the place of the defaults', its steps that of their seconds and vice versa."""
+    own = entry.model_fields_set
+    replaced = {key for group in (_GENE_KEYS, ("seconds", "steps")) if own & set(group) for key in group}
+    keys = defaults.model_dump(exclude_unset=True, exclude=replaced) | entry.model_dump(exclude_unset=True)
+    return _Entry(**keys | {"settings": defaults.settings | entry.settings})
+
+
+def _genes(where: str, entry: _Entry, genes_file: Path | None) -> tuple[str, ...] | None:
+    chosen = [key for key in _GENE_KEYS if getattr(entry, key) not in (None, False)]
     if len(chosen) != 1:
-        found = f"it has {' and '.join(chosen)}" if chosen else "it has none"
-        raise ConfigError(f"{where}: choose genes with one of genes, genes_file and all_genes = true; {found}.")
-    if chosen == ["all_genes"]:
+        choice = f"it has {' and '.join(chosen)}" if chosen else "it has none"
+        raise ConfigError(f"{where}: choose genes with one of genes, genes_file and all_genes = true; {choice}.")
+    if entry.all_genes:
         return None
-    genes = keys.get("genes")
+    genes = entry.genes
     if genes_file is not None:
         genes = [line.strip() for line in genes_file.read_text("utf-8-sig").splitlines() if line.strip()]
     if not genes or not all(isinstance(gene, str) and gene for gene in genes):
-        raise ConfigError(f"{where}: {chosen[0]} = {keys[chosen[0]]!r} must be names of genes, and at least one.")
+        given = getattr(entry, chosen[0])
+        raise ConfigError(f"{where}: {chosen[0]} = {given!r} must be names of genes, and at least one.")
     return tuple(dict.fromkeys(genes))
 
 
-def _config(where: str, keys: Mapping[str, Any], home: Path) -> RunConfig:
-    if "seconds" in keys and "steps" in keys:
+def _config(where: str, entry: _Entry, home: Path) -> RunConfig:
+    if entry.seconds is not None and entry.steps is not None:
         raise ConfigError(f"{where}: seconds and steps exclude each other; give one of them.")
-    own = {key: keys[key] for key in _SETTINGS if key in keys}
-    if "images" in own:
-        own["images"] = home / Path(own["images"]).expanduser()
-    others = dict(keys["settings"])
+    own = {key: getattr(entry, key) for key in _SETTINGS}
+    if entry.images is not None:
+        own["images"] = home / Path(entry.images).expanduser()
+    others = dict(entry.settings)
     if isinstance(others.get("start_from"), str) and others["start_from"] not in ("random", "shipped"):
         others["start_from"] = home / Path(others["start_from"]).expanduser()
     for key in others:
-        if key in _KEYS or key in ("preset_name", *RunConfig.model_fields):
+        if key in _Entry.model_fields or key in ("preset_name", *RunConfig.model_fields):
             raise ConfigError(f"{where}: settings.{key} can't be; write {key} beside slide and out, or leave it out.")
     try:
-        return RunConfig.preset(keys.get("preset", "fast"), **own, **others)
+        return RunConfig.preset(entry.preset, **own, **others)
     except S2SSTError as error:
         raise ConfigError(f"{where}: {error}") from None
-
-
-def _per_task(where: str, value: int | str) -> int | None:
-    if value == WHOLE_SLIDE:
-        return None
-    if isinstance(value, int) and value >= 1:
-        return value
-    raise ConfigError(f'{where}: genes_per_task = {value!r} must be a whole number from 1 on, or "all".')

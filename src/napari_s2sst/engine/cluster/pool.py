@@ -10,7 +10,6 @@ import contextlib
 import time
 import uuid
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
@@ -32,7 +31,6 @@ class Assignment:
     """One parcel, until it is done or given up."""
 
     parcel: bytes
-    shared_folder: Path | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     attempts: int = 0
     greeted: bool = False

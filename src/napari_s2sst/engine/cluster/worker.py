@@ -228,7 +228,7 @@ def _read(order: Mapping[str, Any]) -> Any:
             "workers share. Give genes_per_task a number, so that measured bins travel instead."
         )
     regions = None if own["regions"] is None else Path(own["regions"])
-    job = SlideJob(slide, Path(own["out"]), config=own["config"], regions=regions, fill_in=own["fill_in"])
+    job = SlideJob(slide=slide, out=Path(own["out"]), config=own["config"], regions=regions, fill_in=own["fill_in"])
     return prepare_part(Part(job, tuple(own["genes"]), Path(order["folder"]), {}))
 
 

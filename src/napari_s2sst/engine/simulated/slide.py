@@ -27,7 +27,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from ..errors import ExportError
-from .cells import GENES, place_cells, scatter_transcripts
+from .cells import place_cells, scatter_transcripts
 from .stains import STAINS, write_stains
 from .tables import (
     LOW_QUALITY,
@@ -48,8 +48,6 @@ VERSION = 1
 
 _GENERATOR = "napari-s2sst sample slide"
 
-SAMPLE_GENES: dict[str, str] = {gene: marks for gene, (_, marks, _, _) in GENES.items()}
-"""Gene -> what it marks on the sample slide, most abundant first."""
 
 FILES = (
     "experiment.xenium", "transcripts.parquet", "cells.parquet", "cells.csv.gz", "cell_boundaries.parquet",

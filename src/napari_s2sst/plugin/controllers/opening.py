@@ -60,11 +60,6 @@ class Opening(QObject):
     def busy(self) -> bool:
         return self._background.busy
 
-    @property
-    def noticing(self) -> bool:
-        """Layers came or went that were not looked at yet."""
-        return self._notice.isActive()
-
     def open(self, path: str | Path, size_um: float | None = None) -> None:
         """A Xenium folder or a table of counts; ``size_um``: of its pixels or bins, where no file tells."""
         path = Path(path)

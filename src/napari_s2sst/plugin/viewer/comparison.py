@@ -17,7 +17,7 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...engine.errors import ConfigError
-from ..widgets.divider import OWN_KIND, Divider, camera_of, can_be_cut
+from ..widgets.divider import Divider, camera_of, can_be_cut
 from .layers import MAP_KEY, slide_of
 
 BLINK_MS = 600
@@ -260,12 +260,6 @@ class Comparison(QObject):
 
     def _grid(self) -> Any:
         return getattr(self.viewer, "canvas", self.viewer).grid  # moved in napari 0.9
-
-
-def comparable(viewer: Any) -> list[str]:
-    """Names of the images that a comparison can be asked for, the topmost first."""
-    kinds = ((layer, layer.metadata.get("s2sst_kind")) for layer in viewer.layers if isinstance(layer, Image))
-    return [layer.name for layer, kind in reversed(list(kinds)) if kind != OWN_KIND["s2sst_kind"]]
 
 
 def best_shape(count: int, sides: tuple[float, float], canvas: tuple[float, float]) -> tuple[int, int]:

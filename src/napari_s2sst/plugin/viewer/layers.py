@@ -16,7 +16,7 @@ import numpy as np
 from napari.utils.colormaps import AVAILABLE_COLORMAPS, Colormap
 
 from ...engine.config import RunConfig
-from ...engine.maps import GeneMap, Normalisation, NormalisationKind, SparseMap
+from ...engine.maps import GeneMap, NormalisationKind, SparseMap
 from ...engine.sampling.lattice import lattice
 
 if TYPE_CHECKING:
@@ -235,16 +235,6 @@ def value_limits(sparse: SparseMap, config: RunConfig) -> tuple[float, float]:
 def picture(gene_map: GeneMap) -> np.ndarray:
     """(rows, columns) values, NaN outside the tissue."""
     return np.where(gene_map.tissue, gene_map.values, np.float32(np.nan))
-
-
-def to_gene_map(data: np.ndarray, metadata: dict[str, Any]) -> GeneMap:
-    """The gene map that a counts or imputed layer was made of; NaN is outside the tissue."""
-    about = metadata[MAP_KEY]
-    values = np.asarray(data, np.float32)
-    tissue = np.isfinite(values)
-    normalisation = Normalisation(**about["normalisation"]) if about["normalisation"] else None
-    return GeneMap(np.where(tissue, values, 0), tissue=tissue, gene=about["gene"], bin_um=about["bin_um"],
-                   origin_um=tuple(about["origin_um"]), normalisation=normalisation)  # fmt: skip
 
 
 def numbered(name: str, number: int) -> str:
