@@ -5,28 +5,35 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..engine.config import GridConfig, RunConfig, SamplingConfig, TrainingConfig
+from ..engine.config import GridConfig, RunConfig, TrainingConfig
 from ..engine.errors import ConfigError
-from .benchmark import (
-    UNMEASURED,
+from .comparing import (
+    DeviceOption,
     GeneOption,
     HestOption,
+    NormalisationOption,
     SlideArgument,
+    StrideOption,
+    check_limits,
     check_place,
+    collect,
     measured_job,
     open_input,
     read_seeds,
+    table_of,
 )
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..engine.benchmark.ablations import Ablation
+    from ..engine.benchmark.benchmark import Outcome
+    from ..engine.runs.run import Job
     from ..engine.slides.slide import Slide
 
 
@@ -56,9 +63,9 @@ def ablations(
         float | None,
         typer.Option(help=GridConfig.model_fields["bin_um"].description, show_default="20, or the file's own"),
     ] = None,
-    stride: Annotated[int, typer.Option(help=SamplingConfig.model_fields["stride"].description)] = 2,
-    device: Annotated[str, typer.Option(help=RunConfig.model_fields["device"].description)] = "auto",
-    normalisation: Annotated[str, typer.Option(help="log1p, median-log1p or none.")] = "log1p",
+    stride: StrideOption = 2,
+    device: DeviceOption = "auto",
+    normalisation: NormalisationOption = "log1p",
     images: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help=TrainingConfig.model_fields["images"].description, show_default=False),
@@ -72,8 +79,7 @@ def ablations(
     """
     from ..engine.benchmark.ablations import choose_variants, full_run, same_as_full
 
-    if seconds is not None and steps is not None:
-        raise ConfigError("--seconds and --steps exclude each other; give one of them.")
+    check_limits(seconds, steps)
     trainings = read_seeds(seeds)
     if images is not None and not images.is_dir():
         raise ConfigError(f"{images} is not a folder. Give --images a folder of pictures, or leave it out.")
@@ -84,7 +90,7 @@ def ablations(
     runs = choose_variants(only, full)
     check_place(out)
     opened, config = open_input(slide, hest, full, bin_um)
-    runs = {name: each.changed(bin_um=config.grid.bin_um) for name, each in runs.items()}
+    runs = {name: variant.changed(bin_um=config.grid.bin_um) for name, variant in runs.items()}
     if not gene:
         some = " --gene ".join(list(opened.genes)[:2])
         raise ConfigError(f"Choose genes with --gene, as in --gene {some}; each is trained alone.")
@@ -93,20 +99,19 @@ def ablations(
 
 
 def _run(
-    opened: Slide, job: Any, runs: dict[str, RunConfig], seeds: Sequence[int], out: Path, same: Sequence[str]
+    slide: Slide, job: Job, runs: dict[str, RunConfig], seeds: Sequence[int], out: Path, same: Sequence[str]
 ) -> None:
     from rich.console import Console
 
     from ..engine.benchmark.ablations import ablate, rows
     from ..engine.device import choose_device
-    from ..engine.export.tables import write_scores_csv
     from .terminal import clock, say
 
     choose_device(job.config.device)
     notes, results = Console(stderr=True), Console()
-    first, number = job.sparse[0], len(runs) * len(seeds) * len(job.sparse)
-    say(notes, f"{opened.name}: {first.shape[0]} x {first.shape[1]} bins of {first.bin_um:g} um, "
-               f"{int(first.measured.sum()):,} of {int(first.tissue.sum()):,} bins measured; {number} trainings")  # fmt: skip
+    first, trainings = job.sparse[0], len(runs) * len(seeds) * len(job.sparse)
+    say(notes, f"{slide.name}: {first.shape[0]} x {first.shape[1]} bins of {first.bin_um:g} um, "
+               f"{int(first.measured.sum()):,} of {int(first.tissue.sum()):,} bins measured; {trainings} trainings")  # fmt: skip
     for name in same:
         say(
             notes,
@@ -114,46 +119,39 @@ def _run(
         )
     if job.config.preset_name == "paper" and job.config.training.steps is None and job.config.training.seconds is None:
         say(notes, "Each of the paper's trainings takes hours unless --steps or --seconds limits it.")
-    began = time.monotonic()
-    outcomes: list[Ablation] = []
+    began, numbers = time.monotonic(), count(1)
 
     def tell(variant: str, gene: str, seed: int) -> None:
-        say(
-            notes, f"{clock(time.monotonic() - began)}  {len(outcomes) + 1} of {number}: {variant}, {gene}, seed {seed}"
-        )
+        past = clock(time.monotonic() - began)
+        say(notes, f"{past}  {next(numbers)} of {trainings}: {variant}, {gene}, seed {seed}")
 
-    for outcome in ablate(job, runs, seeds, on_start=tell):
-        outcomes.append(outcome)
-        write_scores_csv(out, rows(outcomes))  # one that is stopped after hours leaves what it has
+    # Each is written at once: one that is stopped after hours leaves what it has.
+    outcomes = collect(ablate(job, runs, seeds, on_start=tell), out, rows, lambda outcome: True)
     show(results, outcomes)
     say(results, f"The table is in {out}")
 
 
-def show(console: Console, outcomes: Sequence[Ablation]) -> None:
+def show(console: Console, outcomes: Sequence[Outcome]) -> None:
     """Scores on unmeasured bins, gene by gene: means over seeds, and how far the MAE is from the full network's."""
-    from rich.table import Table
     from rich.text import Text
 
-    from .terminal import say
+    from .terminal import SCORE_COLUMNS, say
 
-    for gene in dict.fromkeys(each.gene for each in outcomes):
+    for gene in dict.fromkeys(outcome.gene for outcome in outcomes):
         say(console, f"{gene}, unmeasured bins", style="bold")
-        table = Table()
-        table.add_column("variant", no_wrap=True)
-        for heading in (*UNMEASURED, "to full", "s", "weights"):
-            table.add_column(heading, justify="right", no_wrap=True)
+        table = table_of("variant", (*SCORE_COLUMNS, "to full", "s", "weights"))
         full = None
-        for variant in dict.fromkeys(each.variant for each in outcomes):
-            own = [each for each in outcomes if (each.variant, each.gene) == (variant, gene)]
-            scores = [_mean([getattr(each.scores, field) for each in own]) for field, _ in UNMEASURED.values()]
+        for variant in dict.fromkeys(outcome.method for outcome in outcomes):
+            own = [outcome for outcome in outcomes if (outcome.method, outcome.gene) == (variant, gene)]
+            scores = [_mean([getattr(outcome.scores, field) for outcome in own]) for field, _ in SCORE_COLUMNS.values()]
             full = scores[0] if full is None else full
             table.add_row(
                 Text(variant), *(f"{value:.4f}" if math.isfinite(value) else "-" for value in scores),
                 f"{scores[0] / full - 1:+.1%}" if full and math.isfinite(full) else "-",
-                f"{_mean([each.train_s for each in own]):.1f}", f"{own[0].parameters / 1e6:.2f} M",
+                f"{_mean([outcome.train_s for outcome in own]):.1f}", f"{own[0].parameters / 1e6:.2f} M",
             )  # fmt: skip
         console.print(table)
-    seeds, steps = len({each.seed for each in outcomes}), sorted({each.steps for each in outcomes})
+    seeds, steps = len({outcome.seed for outcome in outcomes}), sorted({outcome.steps for outcome in outcomes})
     if seeds > 1:
         say(console, f"Means over {seeds} seeds.")
     ends = " to ".join(f"{number:,}" for number in dict.fromkeys((steps[0], steps[-1])))

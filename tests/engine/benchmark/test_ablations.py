@@ -129,12 +129,12 @@ def test_a_preset_that_trains_nothing_has_no_ablations(preset, said):
 
 
 def test_every_variant_trains_and_is_another_network_or_another_training(outcomes):
-    assert [each.variant for each in outcomes] == [FULL, *EXPECTED]
+    assert [each.method for each in outcomes] == [FULL, *EXPECTED]
     assert len({each.scores.mae_unmeasured for each in outcomes}) == len(outcomes)
 
 
 def test_more_cascades_are_so_many_times_the_weights_and_attention_has_some_of_its_own(outcomes):
-    weights = {each.variant: each.parameters for each in outcomes}
+    weights = {each.method: each.parameters for each in outcomes}
     assert [weights[f"{n} cascades"] / weights["1 cascade"] for n in (2, 4, 5)] == [2, 4, 5]
     assert weights[FULL] == 3 * weights["1 cascade"]
     assert weights["no HAB"] < weights[FULL] == weights["neither"]
@@ -144,7 +144,7 @@ def test_the_rows_say_what_ran_and_how_well_and_what_it_cost(outcomes):
     table = rows(outcomes)
     assert len({tuple(row) for row in table}) == 1
     for row, outcome in zip(table, outcomes, strict=True):
-        assert (row["variant"], row["gene"], row["seed"]) == (outcome.variant, "WAVE", 0)
+        assert (row["variant"], row["gene"], row["seed"]) == (outcome.method, "WAVE", 0)
         for field in fields(Scores):
             np.testing.assert_equal(row[field.name], getattr(outcome.scores, field.name))
         assert 0 < row["mae"] < row["mae_unmeasured"]
@@ -152,7 +152,7 @@ def test_the_rows_say_what_ran_and_how_well_and_what_it_cost(outcomes):
         assert row["steps"] == 8
         assert row["parameters"] == outcome.parameters
         assert row["preset"] == "paper"
-        named = {name.split(".")[1]: value for name, value in EXPECTED.get(outcome.variant, {}).items()}
+        named = {name.split(".")[1]: value for name, value in EXPECTED.get(outcome.method, {}).items()}
         full = {"image_batch": 2, "data_consistency": True, "cascades": 3, "attention": True}
         assert {name: row[name] for name in full} == full | named
 
@@ -162,7 +162,7 @@ def test_every_gene_is_trained_alone_once_a_seed_and_announced_before(job):
     runs = choose_variants("no HAB", job.config.changed(cascades=1))
     found = list(ablate(job, runs, (4, 7), on_start=lambda *which: told.append(which)))
     order = [(variant, gene, seed) for variant in (FULL, "no HAB") for seed in (4, 7) for gene in ("WAVE", "RIDGE")]
-    assert told == order == [(each.variant, each.gene, each.seed) for each in found]
+    assert told == order == [(each.method, each.gene, each.seed) for each in found]
     assert [each.config.seed for each in found] == [seed for _, _, seed in order]
     assert len({each.scores.mae for each in found}) == len(found)
 

@@ -10,15 +10,14 @@ preset would not: the shipped ones are of one network's shape, and a variant tha
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from ..config import PRESETS, RunConfig
 from ..errors import ConfigError
 from ..runs.run import Job
-from ..scores.metrics import Scores, score
+from .benchmark import Outcome, run_network
 
 FULL = "full"
 _NO_PICTURES, _NO_CONSISTENCY = {"image_batch": 0}, {"data_consistency": False}
@@ -43,25 +42,6 @@ ABLATED = ("image_batch", "data_consistency", "cascades", "attention")
 TRAINED_PRESETS = tuple(name for name in PRESETS if name != "instant")
 
 
-@dataclass(frozen=True)
-class Ablation:
-    """One variant on one gene."""
-
-    variant: str
-    gene: str
-    seed: int
-    scores: Scores
-    train_s: float
-    """Wall seconds of the training, which is of this gene alone."""
-    impute_s: float
-    steps: int
-    parameters: int
-    """Weights of the network."""
-    device: str
-    config: RunConfig
-    """As it was run."""
-
-
 def full_run(preset: str = "paper", **settings: Any) -> RunConfig:
     """The preset, from random weights, that the variants are of. Raises :class:`ConfigError` on one that trains nothing."""
     if preset not in TRAINED_PRESETS:
@@ -80,12 +60,12 @@ def choose_variants(wanted: str, full: RunConfig) -> dict[str, RunConfig]:
     """
     chosen: set[str] = set()
     for name in filter(None, (part.strip() for part in wanted.split(","))):
-        match = [each for each in VARIANTS if each.lower() == name.lower()]
-        if not match and name.lower() not in ("all", *GROUPS):
+        exact = [variant for variant in VARIANTS if variant.lower() == name.lower()]
+        if not exact and name.lower() not in ("all", *GROUPS):
             raise ConfigError(
                 f"There is no variant {name!r}. Choose from {', '.join(VARIANTS)}; all, {', '.join(GROUPS)}."
             )
-        chosen |= set(match) or set(VARIANTS if name.lower() == "all" else GROUPS[name.lower()])
+        chosen |= set(exact) or set(VARIANTS if name.lower() == "all" else GROUPS[name.lower()])
     same = same_as_full(full)
     left = [name for name in VARIANTS if name in chosen and name not in same and name != FULL]
     if not left:
@@ -106,46 +86,28 @@ def ablate(
     runs: Mapping[str, RunConfig],
     seeds: Sequence[int] = (0,),
     on_start: Callable[[str, str, int], Any] | None = None,
-) -> Iterator[Ablation]:
-    """Train every variant anew for every gene and seed, as the paper does; outcomes come as they are ready.
+) -> Iterator[Outcome]:
+    """Train every variant anew for every gene and seed, as the paper does; outcomes, named by it, come as they are ready.
 
     ``on_start(variant, gene, seed)`` is called before each training. Raises what training raises.
     """
-    for name, config in runs.items():
+    for variant, config in runs.items():
         for seed in seeds:
             for index, sparse in enumerate(job.sparse):
                 if on_start is not None:
-                    on_start(name, sparse.gene, seed)
-                yield _run(job, index, name, config.changed(seed=seed))
+                    on_start(variant, sparse.gene, seed)
+                yield from run_network(job, config.changed(seed=seed), [index], method=variant, seed=seed)
 
 
-def _run(job: Job, index: int, variant: str, config: RunConfig) -> Ablation:
-    from ..imputing.impute import impute  # torch is imported only where something is trained
-    from ..network.cdcin import parameters
-    from ..training.train import fit
-
-    sparse, truth = job.sparse[index], job.truth[index]
-    began = time.perf_counter()
-    trained = fit([sparse], config)
-    train_s = time.perf_counter() - began
-    began = time.perf_counter()
-    found = impute(trained, sparse)
-    impute_s = time.perf_counter() - began
-    return Ablation(
-        variant, sparse.gene, config.seed, score(found, truth=truth, sparse=sparse), train_s, impute_s, trained.steps,
-        parameters(trained.network("cpu")), trained.device, trained.config,
-    )  # fmt: skip
-
-
-def rows(outcomes: Iterable[Ablation]) -> list[dict[str, Any]]:
+def rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     """One row an outcome for CSV: variant, gene, seed, every score, what it cost, and the settings that variants change."""
     return [
-        {"variant": each.variant, "gene": each.gene, "seed": each.seed}
-        | asdict(each.scores)
-        | {"train_s": round(each.train_s, 4), "impute_s": round(each.impute_s, 4), "steps": each.steps}
-        | {"parameters": each.parameters, "device": each.device, "preset": each.config.preset_name}
-        | {name: _setting(each.config, name) for name in ABLATED}
-        for each in outcomes
+        {"variant": outcome.method, "gene": outcome.gene, "seed": outcome.seed}
+        | asdict(outcome.scores)
+        | {"train_s": round(outcome.train_s, 4), "impute_s": round(outcome.impute_s, 4), "steps": outcome.steps}
+        | {"parameters": outcome.parameters, "device": outcome.device, "preset": outcome.config.preset_name}
+        | {name: _setting(outcome.config, name) for name in ABLATED}
+        for outcome in outcomes
     ]
 
 

@@ -1,10 +1,11 @@
-"""All methods on the same sparse input -> scores, seconds and memory of each, gene by gene.
+"""All methods on the same sparse input -> scores, seconds and peak memory of each, gene by gene.
 
     job = prepare(slide, genes, config)
     for outcome in benchmark(job, choose_methods("all"), seeds=(0, 1, 2)): ...
     summary(outcomes)          # method -> means over genes, spread over seeds
 
-Classical methods come first and the information limit, which looks at the truth, last.
+Classical methods come first and the information limit, which looks at the truth, last. A network is a name and a
+:class:`RunConfig`, trained and scored by :func:`run_network`; `ablations` gives it other names and configs.
 """
 
 from __future__ import annotations
@@ -12,65 +13,23 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..classical.methods import BENCHMARK_METHODS, METHODS, interpolate
 from ..config import PRESETS, RunConfig
 from ..errors import ConfigError
-from ..maps import GeneMap, SparseMap
+from ..maps import SparseMap
 from ..runs.run import Job
 from ..scores.metrics import Scores, score
 from .limit import LIMIT, information_limit
 
-# ---- How much memory a piece of work took at its peak, as the operating system counts it.
-
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-
-
-class PeakMemory:
-    """``with PeakMemory() as peak: ...``, then ``peak.mb`` and ``peak.extra_mb`` in MB (1e6 bytes).
-
-    ``extra_mb`` is the peak above what the process held before: less than the work's own need where it could reuse memory
-    that earlier work had given back to Python but not to the system. NaN where the system does not tell.
-    """
-
-    mb = extra_mb = math.nan
-
-    def __enter__(self) -> PeakMemory:
-        try:
-            _CLEAR.write_text("5")  # proc(5): resets the peak to the memory held now
-            self._before = _held_mb("VmRSS")
-        except OSError:
-            self._before = math.nan
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if math.isnan(self._before):
-            self.mb = _since_start_mb()
-        else:
-            self.mb = _held_mb("VmHWM")
-            self.extra_mb = max(0.0, self.mb - self._before)
-
-
-def _held_mb(name: str) -> float:
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) * 1024 / 1e6
-
-
-def _since_start_mb() -> float:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return math.nan
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
-
+T = TypeVar("T")
 
 CLASSICAL = (*METHODS, *BENCHMARK_METHODS)
 WITH_IMAGE = "TESLA with image"
@@ -101,29 +60,36 @@ TRAINS_NOTHING = ("instant", WITHOUT_IMAGE, MEDIAN)
 NEEDS_HOURS = ("paper", "pictures alone")
 GROUPS = {"classical": CLASSICAL, "panel": PANEL_METHODS, "networks": NETWORKS}
 SCORES = tuple(field.name for field in fields(Scores))
+_COSTS = ("train_s", "trained_on", "impute_s", "steps", "device", "peak_mb", "extra_mb")
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+"""Where Linux tells a process's memory, and where its peak is reset."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """One method on one gene."""
+    """One method, or one variant of a network, on one gene."""
 
     gene: str
     method: str
-    seed: int | None
+    seed: int | None = None
     """Of the training; None where nothing is random."""
     scores: Scores
-    train_s: float
+    train_s: float = 0.0
     """Wall seconds of the training, of all its genes together; 0 where nothing is trained."""
-    trained_on: int
+    trained_on: int = 0
     """Genes that shared that training."""
     impute_s: float
     """Wall seconds of this gene's map."""
-    steps: int
-    device: str
-    peak_mb: float
-    """Of the whole process while the method ran (see peak_memory), the larger of training and imputing."""
-    extra_mb: float
+    steps: int = 0
+    device: str = "cpu"
+    peak_mb: float = math.nan
+    """Of the whole process while the method ran (see :class:`PeakMemory`), the larger of training and imputing."""
+    extra_mb: float = math.nan
     """Of that, above what the process held before."""
+    parameters: int = 0
+    """Weights of the network; 0 where there is none."""
+    config: RunConfig | None = None
+    """As it was run; None where there is no network."""
 
     @property
     def seconds(self) -> float:
@@ -131,7 +97,7 @@ class Outcome:
         return self.impute_s + self.train_s / max(1, self.trained_on)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """One method over all genes."""
 
@@ -158,10 +124,10 @@ def choose_methods(wanted: str) -> tuple[str, ...]:
     for name in filter(None, (part.strip() for part in wanted.replace(f", {small}", f"; {small}").split(","))):
         name = name.replace(f"; {small}", f", {small}")
         lower = name.lower()
-        match = [each for each in known if each.lower() == lower]
-        if not match and lower != "all" and lower not in GROUPS:
+        exact = [method for method in known if method.lower() == lower]
+        if not exact and lower != "all" and lower not in GROUPS:
             raise ConfigError(f"There is no method {name!r}. Choose from {', '.join(known)}; all, {', '.join(GROUPS)}.")
-        chosen |= set(match) or set(known if lower == "all" else GROUPS[lower])
+        chosen |= set(exact) or set(known if lower == "all" else GROUPS[lower])
     if not chosen:
         raise ConfigError(f"No method was chosen. Choose from {', '.join(known)}; all, {', '.join(GROUPS)}.")
     return tuple(name for name in known if name in chosen)
@@ -196,22 +162,25 @@ def benchmark(
             for seed in seeds[:1] if method in TRAINS_NOTHING else seeds:
                 apart = one_by_one or method in ONE_GENE_AT_A_TIME
                 together = [[index] for index in range(len(job.sparse))] if apart else [range(len(job.sparse))]
+                config = _config(job.config, method, seed, seconds, steps)
                 for indices in together:
-                    yield from _network(job, method, indices, seed, seconds, steps)
+                    yield from run_network(
+                        job, config, indices, method=method, seed=None if method in TRAINS_NOTHING else seed
+                    )
     if LIMIT in methods:
         for sparse, truth in zip(job.sparse, job.truth, strict=True):
             scores = information_limit(sparse, truth=truth, normalisation=job.config.grid.normalisation)
-            yield Outcome(sparse.gene, LIMIT, None, scores, 0.0, 0, math.nan, 0, "cpu", math.nan, math.nan)
+            yield Outcome(gene=sparse.gene, method=LIMIT, scores=scores, impute_s=math.nan)
 
 
 def _classical(job: Job, method: str, colour: np.ndarray | None) -> Iterator[Outcome]:
+    kind = job.config.grid.normalisation
     for sparse, truth in zip(job.sparse, job.truth, strict=True):
-        with PeakMemory() as peak:
-            began = time.perf_counter()
-            found = interpolate(sparse, method, job.config.grid.normalisation, colour=colour)
-            took = time.perf_counter() - began
-        scores = score(found, truth=truth, sparse=sparse)
-        yield Outcome(sparse.gene, method, None, scores, 0.0, 0, took, 0, "cpu", peak.mb, peak.extra_mb)
+        estimate, took_s, peak = _measured(partial(interpolate, sparse, method, kind, colour=colour))
+        scores = score(estimate, truth=truth, sparse=sparse)
+        yield Outcome(
+            gene=sparse.gene, method=method, scores=scores, impute_s=took_s, peak_mb=peak.mb, extra_mb=peak.extra_mb
+        )
 
 
 def _of_panel(job: Job, method: str, panel: Sequence[SparseMap], seed: int, seconds: float | None) -> Iterator[Outcome]:
@@ -224,42 +193,54 @@ def _of_panel(job: Job, method: str, panel: Sequence[SparseMap], seed: int, seco
         from .bayes_space import bayes_space as run
     own = {sparse.gene for sparse in job.sparse}
     maps = [*job.sparse, *(sparse for sparse in panel if sparse.gene not in own)]
-    with PeakMemory() as peak:
-        began = time.perf_counter()
-        found = run(maps, range(len(job.sparse)), normalisation=job.config.grid.normalisation, seed=seed)
-        took = time.perf_counter() - began
-    for estimate, sparse, truth in zip(found, job.sparse, job.truth, strict=True):
-        scores = score(estimate, truth=truth, sparse=sparse)
-        yield Outcome(sparse.gene, method, seed, scores, took, len(own), 0.0, 0, "cpu", peak.mb, peak.extra_mb)
+    kind = job.config.grid.normalisation
+    estimates, took_s, peak = _measured(partial(run, maps, range(len(job.sparse)), normalisation=kind, seed=seed))
+    for estimate, sparse, truth in zip(estimates, job.sparse, job.truth, strict=True):
+        yield Outcome(
+            gene=sparse.gene, method=method, seed=seed, scores=score(estimate, truth=truth, sparse=sparse),
+            train_s=took_s, trained_on=len(own), impute_s=0.0, peak_mb=peak.mb, extra_mb=peak.extra_mb,
+        )  # fmt: skip
 
 
-def _network(
-    job: Job, method: str, indices: Sequence[int], seed: int, seconds: float | None, steps: int | None
+def run_network(
+    job: Job, config: RunConfig, indices: Sequence[int], *, method: str, seed: int | None
 ) -> Iterator[Outcome]:
+    """Train one network on some of the job's genes (``indices``) and score the map of each.
+
+    ``method`` and ``seed`` are what the outcomes say of it. Raises what training raises.
+    """
     from ..imputing.impute import impute  # torch is imported only where a network is asked for
+    from ..network.cdcin import parameters
     from ..training.train import fit
 
-    name, changes = VARIANTS.get(method, (method, {}))
-    limits = {} if method in TRAINS_NOTHING else {"seconds": seconds, "steps": steps}
-    limits = {key: value for key, value in limits.items() if value is not None}
-    config = RunConfig.preset(name, **_inputs(job.config), seed=seed, **(changes | limits))
     maps: list[SparseMap] = [job.sparse[index] for index in indices]
-    with PeakMemory() as training:
-        began = time.perf_counter()
-        trained = fit(maps, config)
-        train_s = time.perf_counter() - began
+    trained, train_s, training = _measured(partial(fit, maps, config))
+    weights = parameters(trained.network("cpu"))
     for index, sparse in zip(indices, maps, strict=True):
-        with PeakMemory() as imputing:
-            began = time.perf_counter()
-            found: GeneMap = impute(trained, sparse)
-            took = time.perf_counter() - began
-        truth = job.truth[index]
-        peak_mb, extra_mb = (max(getattr(part, name) for part in (training, imputing)) for name in ("mb", "extra_mb"))
+        estimate, impute_s, imputing = _measured(partial(impute, trained, sparse))
         yield Outcome(
-            sparse.gene, method, None if method in TRAINS_NOTHING else seed,
-            score(found, truth=truth, sparse=sparse), train_s, len(maps), took, trained.steps, trained.device,
-            peak_mb, extra_mb,
-        )  # fmt: skip
+            gene=sparse.gene,
+            method=method,
+            seed=seed,
+            scores=score(estimate, truth=job.truth[index], sparse=sparse),
+            train_s=train_s,
+            trained_on=len(maps),
+            impute_s=impute_s,
+            steps=trained.steps,
+            device=trained.device,
+            peak_mb=max(training.mb, imputing.mb),
+            extra_mb=max(training.extra_mb, imputing.extra_mb),
+            parameters=weights,
+            config=trained.config,
+        )
+
+
+def _config(inputs: RunConfig, method: str, seed: int, seconds: float | None, steps: int | None) -> RunConfig:
+    """A network's preset with what is changed of it and with the limits, on the input that all methods share."""
+    preset, changes = VARIANTS.get(method, (method, {}))
+    limits = {} if method in TRAINS_NOTHING else {"seconds": seconds, "steps": steps}
+    limits = {name: limit for name, limit in limits.items() if limit is not None}
+    return RunConfig.preset(preset, **_inputs(inputs), seed=seed, **(changes | limits))
 
 
 def _inputs(config: RunConfig) -> dict[str, Any]:
@@ -275,36 +256,83 @@ def rows(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     """One row an outcome for CSV: names, every score, seconds, memory."""
     table = []
     for outcome in outcomes:
-        row = asdict(outcome)
-        scores = row.pop("scores")
-        names = {name: row.pop(name) for name in ("gene", "method", "seed")}
-        names["seed"] = "" if outcome.seed is None else outcome.seed
-        cost = {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
-        table.append(names | scores | {"seconds": round(outcome.seconds, 4)} | cost)
+        names = {"gene": outcome.gene, "method": outcome.method, "seed": "" if outcome.seed is None else outcome.seed}
+        costs = {name: getattr(outcome, name) for name in ("seconds", *_COSTS)}
+        costs = {name: round(cost, 4) if isinstance(cost, float) else cost for name, cost in costs.items()}
+        table.append(names | asdict(outcome.scores) | costs)
     return table
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Summary]:
     """Method -> its means over genes and seeds, in the order in which the methods ran."""
-    found = {}
+    summaries = {}
     for method in dict.fromkeys(outcome.method for outcome in outcomes):
         own = [outcome for outcome in outcomes if outcome.method == method]
         seeds = list(dict.fromkeys(outcome.seed for outcome in own))
         by_seed = {
-            name: [_mean(getattr(each.scores, name) for each in own if each.seed == seed) for seed in seeds]
+            name: [_mean(getattr(outcome.scores, name) for outcome in own if outcome.seed == seed) for seed in seeds]
             for name in SCORES
         }
-        found[method] = Summary(
+        summaries[method] = Summary(
             mean={name: _mean(values) for name, values in by_seed.items()},
-            spread={name: float(np.std(v, ddof=1)) if len(v) > 1 else math.nan for name, v in by_seed.items()},
+            spread={
+                name: float(np.std(means, ddof=1)) if len(means) > 1 else math.nan for name, means in by_seed.items()
+            },
             seconds=_mean(outcome.seconds for outcome in own),
-            peak_mb=max((each.peak_mb for each in own if math.isfinite(each.peak_mb)), default=math.nan),
+            peak_mb=max((outcome.peak_mb for outcome in own if math.isfinite(outcome.peak_mb)), default=math.nan),
             genes=len({outcome.gene for outcome in own}),
             seeds=len(seeds),
         )
-    return found
+    return summaries
 
 
 def _mean(values: Iterable[float]) -> float:
     numbers = [value for value in values if math.isfinite(value)]
     return sum(numbers) / len(numbers) if numbers else math.nan
+
+
+def _measured(work: Callable[[], T]) -> tuple[T, float, PeakMemory]:
+    """What the work gives, its wall seconds and its peak of memory."""
+    with PeakMemory() as peak:
+        began = time.perf_counter()
+        given = work()
+        return given, time.perf_counter() - began, peak
+
+
+class PeakMemory:
+    """How much memory a piece of work took: ``with PeakMemory() as peak: ...``, then ``peak.mb`` and ``peak.extra_mb``.
+
+    In MB of 1e6 bytes. ``extra_mb`` is the peak above what the process held before: less than the work's own need where it
+    could reuse memory that earlier work had given back to Python but not to the system. NaN where the system does not tell.
+    """
+
+    mb = extra_mb = math.nan
+
+    def __enter__(self) -> PeakMemory:
+        try:
+            _CLEAR.write_text("5")  # proc(5): resets the peak to the memory held now
+            self._before = _held_mb("VmRSS")
+        except OSError:
+            self._before = math.nan
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if math.isnan(self._before):
+            self.mb = _since_start_mb()
+        else:
+            self.mb = _held_mb("VmHWM")
+            self.extra_mb = max(0.0, self.mb - self._before)
+
+
+def _held_mb(name: str) -> float:
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def _since_start_mb() -> float:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.nan
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
