@@ -1,11 +1,11 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from napari_s2sst import GeneMap, interpolate, sample, score
-from napari_s2sst.engine.benchmark.bayes_space import bayes_space, k_means, principal_components
+from napari_s2sst.engine.benchmark.bayes_space import Mcmc, bayes_space, k_means, principal_components
 from napari_s2sst.engine.benchmark.potts import GAMMA, JITTER_PRIOR, Chain, enhance, subspots_of
 from napari_s2sst.engine.errors import TrainingError
 
@@ -24,7 +24,9 @@ def waves(rows=48, columns=60) -> np.ndarray:
 
 
 def spread_of(maps, wanted, **settings):
-    return bayes_space([sample(gene) for gene in maps], wanted, **{"iterations": 60, "clusters": 4, **settings})
+    how = {name: settings.pop(name) for name in [field.name for field in fields(Mcmc)] if name in settings}
+    chain = Mcmc(**{"iterations": 60, "clusters": 4, **how})
+    return bayes_space([sample(gene) for gene in maps], wanted, chain=chain, **settings)
 
 
 def chain_of(rows, columns, spots, labels, *, clusters, stride=2, gamma=GAMMA, seed=0) -> Chain:

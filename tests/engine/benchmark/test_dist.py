@@ -1,10 +1,12 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
 
 from napari_s2sst import GeneMap, sample, score
 from napari_s2sst.engine.benchmark import dist as module
-from napari_s2sst.engine.benchmark.dist import DistNetwork, dist, frequent
+from napari_s2sst.engine.benchmark.dist import DistNetwork, DistTraining, dist, frequent
 from napari_s2sst.engine.classical.methods import interpolate
 from napari_s2sst.engine.errors import TrainingError
 from napari_s2sst.engine.sampling.lattice import lattice
@@ -29,7 +31,9 @@ def disc(shape=(SIDE, SIDE + 5)) -> np.ndarray:
 
 
 def run(maps, wanted=(0,), **settings):
-    return dist(maps, wanted, **{"normalisation": "none", "device": "cpu", "seconds": None, "steps": 20} | settings)
+    how = {name: settings.pop(name) for name in [field.name for field in fields(DistTraining)] if name in settings}
+    training = DistTraining(**{"seconds": None, "steps": 20} | how)
+    return dist(maps, wanted, **{"normalisation": "none", "device": "cpu"} | settings, training=training)
 
 
 def test_a_constant_map_comes_back_constant():

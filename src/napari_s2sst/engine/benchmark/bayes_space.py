@@ -9,6 +9,7 @@ Written from the paper and the program's manual; boosted trees, the program's ot
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,46 +40,55 @@ NO_VARIANCE = 1e-6
 """Of the first component's variance: components with less are rounding."""
 
 
+@dataclass(frozen=True)
+class Mcmc:
+    """How long the chain runs, and on how much."""
+
+    iterations: int = ITERATIONS
+    burn_in: int | None = None
+    """Iterations that are thrown away; None: a tenth."""
+    clusters: int = CLUSTERS
+    components: int = COMPONENTS
+    """There are fewer when the panel has no more."""
+
+    @property
+    def thrown_away(self) -> int:
+        return round(BURN_IN * self.iterations) if self.burn_in is None else self.burn_in
+
+
 def bayes_space(
     maps: Sequence[SparseMap],
     wanted: Sequence[int],
     *,
     normalisation: NormalisationKind = "log1p",
     seed: int = 0,
-    iterations: int = ITERATIONS,
-    burn_in: int | None = None,
-    clusters: int = CLUSTERS,
-    components: int = COMPONENTS,
+    chain: Mcmc = Mcmc(),
     on_step: Callable[[int, int], Any] | None = None,
 ) -> list[GeneMap]:
     """The wanted genes (indices into ``maps``) on the whole tissue, in the normalised space; 0 outside the tissue.
 
-    ``maps`` are all genes of a slide, sampled on one lattice. ``burn_in`` is in iterations, a tenth of them when left out.
-    There are fewer components than asked for when the panel has no more. ``on_step(iteration, iterations)`` is called every
+    ``maps`` are all genes of a slide, sampled on one lattice. ``on_step(iteration, iterations)`` is called every
     50 iterations. The same seed gives the same maps. Raises :class:`TrainingError` when the maps are of different lattices,
     a wanted gene is not among them, or a number is out of range.
     """
-    burn_in = round(BURN_IN * iterations) if burn_in is None else burn_in
-    _check(maps, wanted, iterations, burn_in, clusters, components)
+    _check(maps, wanted, chain)
     panel = np.stack([sparse.normalised(normalisation)[sparse.measured] for sparse in maps], axis=1)  # (spots, genes)
-    spots, subspots = principal_components(panel, components), subspots_of(maps[0])
-    found = np.empty((0, int(subspots.inside.sum())), np.float32)
+    spots, subspots = principal_components(panel, chain.components), subspots_of(maps[0])
+    dense = np.empty((0, int(subspots.inside.sum())), np.float32)
     # A panel without any variance has no component, and every bin gets the genes' means.
     if spots.shape[1]:
-        labels = k_means(spots, clusters, np.random.default_rng(seed))
+        labels = k_means(spots, chain.clusters, np.random.default_rng(seed))
         enhanced = enhance(
-            spots, labels, subspots, clusters=int(labels.max()) + 1, iterations=iterations, burn_in=burn_in, seed=seed,
-            on_step=on_step,
+            spots, labels, subspots, clusters=int(labels.max()) + 1, iterations=chain.iterations, burn_in=chain.thrown_away,
+            seed=seed, on_step=on_step,
         )  # fmt: skip
-        found = subspots.on_grid(enhanced.components)
-    genes = _regress(spots, panel[:, list(wanted)], found.T)
-    found_of = zip(wanted, genes.T, strict=True)
-    return [_as_map(maps[index], values, subspots.inside, normalisation) for index, values in found_of]
+        dense = subspots.on_grid(enhanced.components)
+    genes = _regress(spots, panel[:, list(wanted)], dense.T)
+    wanted_values = zip(wanted, genes.T, strict=True)
+    return [_as_map(maps[index], values, subspots.inside, normalisation) for index, values in wanted_values]
 
 
-def _check(
-    maps: Sequence[SparseMap], wanted: Sequence[int], iterations: int, burn_in: int, clusters: int, components: int
-) -> None:
+def _check(maps: Sequence[SparseMap], wanted: Sequence[int], chain: Mcmc) -> None:
     if not maps or not maps[0].measured.any():
         raise TrainingError("BayesSpace was given no measured bin; give the sparse maps of all genes of a slide.")
     first = maps[0]
@@ -96,12 +106,15 @@ def _check(
     missing = [index for index in wanted if not 0 <= index < len(maps)]
     if missing:
         raise TrainingError(f"There is no map {missing[0]}; choose from 0 to {len(maps) - 1}.")
-    if iterations < 1 or not 0 <= burn_in < iterations:
+    if chain.iterations < 1 or not 0 <= chain.thrown_away < chain.iterations:
         raise TrainingError(
-            f"A burn-in of {burn_in} iterations leaves none of {iterations} to average; choose at least 1 more than that."
+            f"A burn-in of {chain.thrown_away} iterations leaves none of {chain.iterations} to average; choose at least 1 more "
+            "than that."
         )
-    if clusters < 1 or components < 1:
-        raise TrainingError(f"There are {clusters} clusters and {components} components; choose at least 1 of each.")
+    if chain.clusters < 1 or chain.components < 1:
+        raise TrainingError(
+            f"There are {chain.clusters} clusters and {chain.components} components; choose at least 1 of each."
+        )
 
 
 def principal_components(panel: np.ndarray, most: int) -> np.ndarray:
@@ -146,15 +159,15 @@ def _spread_out(points: np.ndarray, clusters: int, rng: np.random.Generator) -> 
     return centres
 
 
-def _regress(spots: np.ndarray, genes: np.ndarray, found: np.ndarray) -> np.ndarray:
+def _regress(spots: np.ndarray, genes: np.ndarray, dense: np.ndarray) -> np.ndarray:
     """Least squares from (spots, components) to (spots, genes), applied to (bins, components) -> (bins, genes)."""
     design = np.column_stack([np.ones(len(spots)), spots])
     weights = np.linalg.lstsq(design, genes.astype(np.float64))[0]
-    return weights[0] + found @ weights[1:]
+    return weights[0] + dense @ weights[1:]
 
 
-def _as_map(sparse: SparseMap, found: np.ndarray, inside: np.ndarray, normalisation: NormalisationKind) -> GeneMap:
+def _as_map(sparse: SparseMap, estimate: np.ndarray, inside: np.ndarray, normalisation: NormalisationKind) -> GeneMap:
     values = np.zeros(sparse.shape, np.float32)
-    values[inside] = found if normalisation == "none" else np.maximum(found, 0)
+    values[inside] = estimate if normalisation == "none" else np.maximum(estimate, 0)
     sparse.restore(values, normalisation)
     return sparse.filled(values, normalisation)

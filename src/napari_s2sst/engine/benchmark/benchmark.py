@@ -186,9 +186,9 @@ def _classical(job: Job, method: str, colour: np.ndarray | None) -> Iterator[Out
 def _of_panel(job: Job, method: str, panel: Sequence[SparseMap], seed: int, seconds: float | None) -> Iterator[Outcome]:
     """One training on the whole panel gives all the job's genes."""
     if method == "DIST":
-        from .dist import dist
+        from .dist import DistTraining, dist
 
-        run = partial(dist, seconds=seconds)
+        run = partial(dist, training=DistTraining(seconds=seconds))
     else:
         from .bayes_space import bayes_space as run
     own = {sparse.gene for sparse in job.sparse}

@@ -1,8 +1,9 @@
-"""DIST, the comparator that learns on all genes of a slide at once and on nothing else (Zhao, Wang & Hu 2023).
+"""DIST, the comparator that learns on all genes of a slide at once and on nothing else: sparse maps -> maps of the full grid.
 
-"DIST: spatial transcriptomics enhancement using deep learning", Briefings in Bioinformatics 24, bbad013. A small residual
-network learns to go from the measured bins thinned once more back to the measured bins, from all genes seen often enough; then
-it goes from the measured bins to the full grid. No pictures, no other slide, one network for all genes.
+Zhao, Wang & Hu 2023, "DIST: spatial transcriptomics enhancement using deep learning", Briefings in Bioinformatics 24,
+bbad013. A small residual network, with a phase for each bin of the denser grid and a replicated skip, learns to go from the
+measured bins thinned once more back to the measured bins, from all genes seen often enough; then it goes from the measured
+bins to the full grid. No pictures, no other slide, one network for all genes.
 
 Facts marked (code) are not in the paper's abstract and were read in the authors' released package (zhaoyp1997/DIST, Apache
 2.0): its facts are used here, its text is not. Where this differs from it:
@@ -34,8 +35,6 @@ from ..device import arithmetic, choose_device
 from ..errors import TrainingError
 from ..maps import GeneMap, NormalisationKind, SparseMap
 
-# The network: residual 3x3 convolutions, a phase for each bin of the denser grid, a replicated skip (Zhao et al. 2023).
-
 WIDTH = 64
 """Channels of every layer but the last (code)."""
 
@@ -44,6 +43,34 @@ STAGES = 2
 
 INIT_VARIANCE = 0.1
 """Of a layer's sum when training starts, were its inputs of variance 1; small, as the skip already is an answer (code)."""
+
+
+EPOCHS = 200
+"""Passes over all training genes (the authors' README and examples)."""
+
+BATCH_GENES = 128
+"""Maps a step, at most (code; the examples have 512)."""
+
+PART_BINS = 65_536
+"""Sparser bins that go through the network at once, about 0.3 GB; a larger batch goes in parts, which changes no result."""
+
+LEARNING_RATE = 1e-3
+"""Of Adam, for the stages (the authors' README)."""
+
+RECONSTRUCTION_RATE = 1e-5
+"""Of Adam, for the last layer (their documentation; their code has 1e-6)."""
+
+MIN_SHARE = 0.1
+"""Genes seen in more than this share of the measured bins are trained on (the authors' examples)."""
+
+MOST_FREQUENT = 10
+"""Genes trained on where none is seen that often; this program's choice."""
+
+SECONDS = 150.0
+"""Default limit; this program's choice. 200 epochs of 24 genes on 182 x 513 bins take longer on a core without bfloat16."""
+
+TIMED_STEPS = 5
+"""After which the limit is turned into a number of steps; the first one, which sets things up, is not timed."""
 
 
 class Stage(nn.Module):
@@ -84,32 +111,17 @@ class DistNetwork(nn.Module):
         return functional.pixel_shuffle(phases, self.stride)
 
 
-EPOCHS = 200
-"""Passes over all training genes (the authors' README and examples)."""
+@dataclass(frozen=True, kw_only=True)
+class DistTraining:
+    """How long and how DIST trains: for ``epochs``, or ``steps`` where given, and in any case for about ``seconds``."""
 
-BATCH_GENES = 128
-"""Maps a step, at most (code; the examples have 512)."""
-
-PART_BINS = 65_536
-"""Sparser bins that go through the network at once, about 0.3 GB; a larger batch goes in parts, which changes no result."""
-
-LEARNING_RATE = 1e-3
-"""Of Adam, for the stages (the authors' README)."""
-
-RECONSTRUCTION_RATE = 1e-5
-"""Of Adam, for the last layer (their documentation; their code has 1e-6)."""
-
-MIN_SHARE = 0.1
-"""Genes seen in more than this share of the measured bins are trained on (the authors' examples)."""
-
-MOST_FREQUENT = 10
-"""Genes trained on where none is seen that often; this program's choice."""
-
-SECONDS = 150.0
-"""Default limit; this program's choice. 200 epochs of 24 genes on 182 x 513 bins take longer on a core without bfloat16."""
-
-TIMED_STEPS = 5
-"""After which the limit is turned into a number of steps; the first one, which sets things up, is not timed."""
+    epochs: int = EPOCHS
+    steps: int | None = None
+    seconds: float | None = SECONDS
+    """Turned into steps after a few timed ones; None: no limit, which repeats a run exactly, on the CPU bit for bit."""
+    batch_genes: int = BATCH_GENES
+    learning_rate: float = LEARNING_RATE
+    precision: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,33 +143,23 @@ def dist(
     normalisation: NormalisationKind = "log1p",
     seed: int = 0,
     device: str | torch.device = "auto",
-    steps: int | None = None,
-    epochs: int = EPOCHS,
-    seconds: float | None = SECONDS,
-    batch_genes: int = BATCH_GENES,
-    learning_rate: float = LEARNING_RATE,
-    precision: str = "auto",
-    min_share: float = MIN_SHARE,
+    training: DistTraining = DistTraining(),
     on_step: Callable[[int, int], Any] | None = None,
 ) -> list[GeneMap]:
     """Train DIST on the measured bins of a slide's genes and impute some of them (Zhao, Wang & Hu 2023).
 
     ``maps`` are all genes of a slide on one lattice; ``wanted`` are indices into them. Returns one map of the full grid for
     each, in the normalised space: 0 outside the tissue, measured bins put back exactly, nothing below 0 where nothing
-    measured is. Trained on are the genes seen in more than ``min_share`` of the measured bins, or the ``MOST_FREQUENT``
-    where there is none. ``batch_genes``: maps a step.
-
-    Training ends after ``epochs``, or after ``steps`` where that is given, and in any case after about ``seconds``: these
-    are turned into steps after a few timed ones. ``on_step(done, steps)`` follows each step; the last one's ``steps`` with
-    ``seconds=None`` repeats a run exactly, on the CPU bit for bit.
+    measured is. Trained on are the :func:`frequent` genes. ``on_step(done, steps)`` follows each step.
 
     Raises :class:`TrainingError` when there is no map, the maps are of different lattices, an index is none of theirs, no
     measured bin is left after thinning, a setting is out of range, or the training diverges.
     """
     _check(maps, wanted)
-    if min(epochs, batch_genes, 1 if steps is None else steps) < 1:
+    if min(training.epochs, training.batch_genes, 1 if training.steps is None else training.steps) < 1:
         raise TrainingError(
-            f"DIST can't train for {epochs} epochs or {steps} steps with {batch_genes} genes a step; choose 1 or more of each."
+            f"DIST can't train for {training.epochs} epochs or {training.steps} steps with {training.batch_genes} genes a "
+            "step; choose 1 or more of each."
         )
     device = choose_device(device) if isinstance(device, str) else device
     generator = torch.Generator().manual_seed(seed)
@@ -165,18 +167,16 @@ def dist(
         network = DistNetwork(maps[0].stride)
     network.to_empty(device="cpu").initialise(generator)
     network.to(device)
-    pairs = _pairs([maps[index] for index in frequent(maps, min_share)], normalisation, device)
-    batches = _batches(len(pairs.sparse), batch_genes, generator)
-    total = steps or epochs * math.ceil(len(pairs.sparse) / batch_genes)
-    _train(network, pairs, batches, total, learning_rate, precision, seconds, on_step)
-    return [_impute(network, maps[index], normalisation, device, precision) for index in wanted]
+    pairs = _pairs([maps[index] for index in frequent(maps)], normalisation, device)
+    _train(network, pairs, _batches(len(pairs.sparse), training.batch_genes, generator), training, on_step)
+    return [_impute(network, maps[index], normalisation, device, training.precision) for index in wanted]
 
 
-def frequent(maps: Sequence[SparseMap], min_share: float = MIN_SHARE) -> list[int]:
-    """Indices of the genes seen in more than that share of the measured bins; the most frequent where there is none."""
+def frequent(maps: Sequence[SparseMap]) -> list[int]:
+    """Indices of the genes seen in more than ``MIN_SHARE`` of the measured bins; the most frequent where there is none."""
     share = np.array([np.count_nonzero(sparse.values[sparse.measured]) / sparse.measured.sum() for sparse in maps])
-    found = np.flatnonzero(share > min_share)
-    return (found if len(found) else np.sort(np.argsort(-share, kind="stable")[:MOST_FREQUENT])).tolist()
+    often = np.flatnonzero(share > MIN_SHARE)
+    return (often if len(often) else np.sort(np.argsort(-share, kind="stable")[:MOST_FREQUENT])).tolist()
 
 
 def _check(maps: Sequence[SparseMap], wanted: Sequence[int]) -> None:
@@ -239,19 +239,18 @@ def _train(
     network: DistNetwork,
     pairs: Pairs,
     batches: Iterator[Tensor],
-    steps: int,
-    rate: float,
-    precision: str,
-    seconds: float | None,
+    training: DistTraining,
     on_step: Callable[[int, int], Any] | None,
 ) -> None:
+    rate, seconds = training.learning_rate, training.seconds
     last = {"params": network.reconstruct.parameters(), "lr": rate * RECONSTRUCTION_RATE / LEARNING_RATE}
     optimiser = torch.optim.Adam([{"params": network.stages.parameters()}, last], lr=rate)
+    steps = training.steps or training.epochs * math.ceil(len(pairs.sparse) / training.batch_genes)
     started, first, done = time.perf_counter(), 0.0, 0
     while done < steps:
         genes = next(batches).to(pairs.sparse.device)
         optimiser.zero_grad()
-        loss = _backward(network, pairs, genes, precision)
+        loss = _backward(network, pairs, genes, training.precision)
         optimiser.step()
         done += 1
         if seconds is not None and done in (1, TIMED_STEPS):
@@ -277,8 +276,8 @@ def _backward(network: DistNetwork, pairs: Pairs, genes: Tensor, precision: str,
     total = 0.0
     for part in genes.split(a_part):
         with arithmetic(pairs.sparse.device, precision):
-            found = network(pairs.sparser[part])  # (B, 1, S sparser rows, S sparser columns)
-        error = (found[..., :rows, :columns].float() - pairs.sparse[part]) * pairs.measured
+            estimate = network(pairs.sparser[part])  # (B, 1, S sparser rows, S sparser columns)
+        error = (estimate[..., :rows, :columns].float() - pairs.sparse[part]) * pairs.measured
         loss = error.square().sum() / (pairs.measured.sum() * len(genes))
         loss.backward()
         total += loss.item()

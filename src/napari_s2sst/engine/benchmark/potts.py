@@ -1,4 +1,6 @@
-"""BayesSpace's chain: the components of spots -> those of their sub-spots (Zhao et al. 2021, Nat. Biotechnol. 39: 1375).
+"""BayesSpace's chain: a lattice's measured bins as spots, and their components -> those of the sub-spots of each spot.
+
+Zhao et al. 2021, Nat. Biotechnol. 39: 1375.
 
 The model, y being the principal components of sub-spot j, z its cluster, and y0 the components of its spot:
 
@@ -25,7 +27,40 @@ from scipy.spatial import cKDTree
 
 from ..maps import SparseMap
 
-# ---- A lattice's measured bins -> BayesSpace's spots and the sub-spots of each.
+GAMMA = 2.0
+"""Smoothness of the Potts model: BayesSpace's default for square lattices (its manual: 1 to 3 work well)."""
+
+FREEDOM = 4.0
+"""Degrees of freedom of the t-distribution: the paper's weights are Gamma(2, 2)."""
+
+JITTER_PRIOR = 0.3
+"""Prior variance of a sub-spot about its spot, as a share of the components' mean variance: BayesSpace's manual and default.
+
+Its program takes the reciprocal instead, and so lets sub-spots stray 11 times as far (in variance) before the prior holds
+them; maps are worse for it, smooth ones by a quarter in MAE.
+"""
+
+MEAN_PRECISION = 0.01
+"""Prior precision of the clusters' means (lambda0 in BayesSpace's manual)."""
+
+WISHART_FREEDOM = 1.0
+WISHART_SCALE = 0.01
+"""Prior of the precision (alpha and beta in BayesSpace's manual)."""
+
+ACCEPTED = 0.3
+"""Share of jitters to accept, which BayesSpace's manual wants between 25 % and 40 %; the width is set during the burn-in."""
+
+ADAPT_EVERY = 10
+"""Iterations between two looks at that share."""
+
+KEEP_EVERY = 10
+"""Iterations between two that count; BayesSpace keeps every hundredth, for its chains are longer and written to a file."""
+
+REPORT_EVERY = 50
+"""Iterations between two calls of ``on_step``."""
+
+ROUNDING = 1e-6
+"""Of the scatter's trace, added to its diagonal: what float32 can't tell from 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,42 +100,6 @@ def subspots_of(sparse: SparseMap) -> Subspots:
     on_map = ((at >= 0) & (at < sparse.shape)).all(-1)
     used = on_map & inside[tuple(np.where(on_map[..., None], at, 0).transpose(2, 0, 1))]
     return Subspots(sparse.shape, at, used, inside)
-
-
-GAMMA = 2.0
-"""Smoothness of the Potts model: BayesSpace's default for square lattices (its manual: 1 to 3 work well)."""
-
-FREEDOM = 4.0
-"""Degrees of freedom of the t-distribution: the paper's weights are Gamma(2, 2)."""
-
-JITTER_PRIOR = 0.3
-"""Prior variance of a sub-spot about its spot, as a share of the components' mean variance: BayesSpace's manual and default.
-
-Its program takes the reciprocal instead, and so lets sub-spots stray 11 times as far (in variance) before the prior holds
-them; maps are worse for it, smooth ones by a quarter in MAE.
-"""
-
-MEAN_PRECISION = 0.01
-"""Prior precision of the clusters' means (lambda0 in BayesSpace's manual)."""
-
-WISHART_FREEDOM = 1.0
-WISHART_SCALE = 0.01
-"""Prior of the precision (alpha and beta in BayesSpace's manual)."""
-
-ACCEPTED = 0.3
-"""Share of jitters to accept, which BayesSpace's manual wants between 25 % and 40 %; the width is set during the burn-in."""
-
-ADAPT_EVERY = 10
-"""Iterations between two looks at that share."""
-
-KEEP_EVERY = 10
-"""Iterations between two that count; BayesSpace keeps every hundredth, for its chains are longer and written to a file."""
-
-REPORT_EVERY = 50
-"""Iterations between two calls of ``on_step``."""
-
-ROUNDING = 1e-6
-"""Of the scatter's trace, added to its diagonal: what float32 can't tell from 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,12 +290,11 @@ def enhance(
     clusters: int,
     iterations: int,
     burn_in: int,
-    gamma: float = GAMMA,
     seed: int = 0,
     on_step: Callable[[int, int], Any] | None = None,
 ) -> Enhanced:
     """Run the chain: (spots, components) and their (spots,) first clusters -> components and clusters of the sub-spots."""
-    chain = Chain(spots, labels, subspots, clusters=clusters, gamma=gamma, seed=seed)
+    chain = Chain(spots, labels, subspots, clusters=clusters, seed=seed)
     total = np.zeros(chain.components.shape)
     votes = np.zeros((clusters, len(chain.labels)), np.int32)
     kept, shares = 0, []
