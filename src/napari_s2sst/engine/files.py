@@ -1,4 +1,7 @@
-"""A folder and names that results may be written to; every file is written beside its place and moved there."""
+"""Paths as people give them -> paths of this machine; folders and names that results may be written to -> whole files.
+
+What is read is on disk and unpacked, or one sentence says what to do. Every file is written beside its place and moved there.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from urllib.parse import unquote
 from .errors import BundleError, ExportError
 
 STATE_VARIABLE = "S2SST_STATE_DIR"
-"""An environment variable that names another folder than the system's own for such things."""
+"""An environment variable that names another folder than the system's own for logs, caches and unfinished runs."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -24,9 +27,62 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _LONGEST_NAME = 80
 """Characters; file systems allow 255 bytes, and endings follow."""
 
+PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,3}(.*)", re.IGNORECASE | re.DOTALL)
+"""``s3://bucket/slide``, also with the one slash that ``Path`` leaves of it; ``C:/slide`` is a drive and no address."""
+_FETCH = {
+    "s3": "aws s3 sync",
+    "gs": "gcloud storage cp -r",
+    "https": "curl -O, or the browser",
+    "http": "curl -O, or the browser",
+}
+
+
+def local_path(path: str | Path, wanted: str) -> Path:
+    """Make a path absolute, whether there is anything or not; ``wanted`` says what to choose instead.
+
+    Raises :class:`BundleError` on an address in the web or a cloud, a packed file, a link that leads nowhere, and what the
+    system does not let us look at.
+    """
+    address = _ADDRESS.fullmatch(str(path))
+    if address and address[1].lower() != "file":
+        scheme, at = address[1].lower(), address[2]
+        by = f" (with {_FETCH[scheme]})" if scheme in _FETCH else ""
+        raise BundleError(
+            f"{scheme}://{at} is not on this computer, and slides are read from disk only. Download it first{by}, then "
+            f"choose {wanted}."
+        )
+    try:
+        place = Path(f"/{unquote(address[2])}" if address else path).expanduser().absolute()
+        exists = place.exists()
+        is_link = place.is_symlink()
+    except (OSError, RuntimeError, ValueError, TypeError) as error:  # RuntimeError: ~nobody
+        reason = getattr(error, "strerror", None) or str(error)
+        shown = str(path).replace("\0", "\\0")
+        shown = shown if len(shown) <= 200 else f"{shown[:200]}..."
+        raise BundleError(f"{shown} can't be opened ({reason}). Choose {wanted}.") from None
+    if is_link and not exists:
+        raise BundleError(f"{place} is a link that leads nowhere or back to itself. Choose {wanted}.")
+    if place.name.lower().endswith(PACKED) and place.is_file():
+        raise BundleError(f"{place} is packed, and slides are read unpacked. Unpack it first, then choose {wanted}.")
+    return place
+
+
+def first_file(folder: Path, names: tuple[str, ...]) -> Path | None:
+    """Find the first of the files that the folder has. Raises :class:`BundleError` when one is a link that leads nowhere."""
+    for name in names:
+        path = folder / name
+        if path.is_file():
+            return path
+        if path.is_symlink() and not path.exists():
+            raise BundleError(
+                f"{path} is a link that leads nowhere. Copy the file itself into the folder, or mount the disk that it is on."
+            )
+    return None
+
 
 def check_output_folder(path: str | Path) -> Path:
-    """The folder, made where there was none. Raises :class:`ExportError` when nothing can be written in it."""
+    """Make the folder where there is none, and return it. Raises :class:`ExportError` when nothing can be written in it."""
     folder = Path(path).expanduser()
     trial = folder / f".s2sst-{os.getpid()}.part"
     try:
@@ -40,7 +96,7 @@ def check_output_folder(path: str | Path) -> Path:
 
 
 def safe_name(gene: str) -> str:
-    """A gene's name as a file name that stays in its folder on every system; two genes never share one.
+    """Turn a gene's name into a file name that stays in its folder on every system; two genes never share one.
 
     Letters, digits and ``. _ + -`` stay. A name that had to be changed ends in a few digits made from the whole of it. Genes
     that differ only in case: see :func:`file_stems`.
@@ -52,7 +108,7 @@ def safe_name(gene: str) -> str:
 
 
 def file_stems(genes: Iterable[str]) -> dict[str, str]:
-    """File names, without their endings, of genes whose files share a folder, by :func:`safe_name`.
+    """Name the files, without their endings, of genes whose files share a folder, by :func:`safe_name`.
 
     Some systems take GAD1 and Gad1, both in a panel of two species, for one file; there such names get their digits too.
     """
@@ -133,59 +189,3 @@ class FileThatFailsLate:
             self.check()
             raise
         self.check()
-
-
-# ---- Turn a path as people give it into a path of this machine, or say why it can't be one: the web, a packed folder, a dead link.
-
-PACKED = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/{1,3}(.*)", re.IGNORECASE | re.DOTALL)
-"""``s3://bucket/slide``, also with the one slash that ``Path`` leaves of it; ``C:/slide`` is a drive and no address."""
-_FETCH = {
-    "s3": "aws s3 sync",
-    "gs": "gcloud storage cp -r",
-    "https": "curl -O, or the browser",
-    "http": "curl -O, or the browser",
-}
-
-
-def local_path(path: str | Path, wanted: str) -> Path:
-    """The absolute path, whether there is anything or not; ``wanted`` says what to choose instead.
-
-    Raises :class:`BundleError` on an address in the web or a cloud, a packed file, a link that leads nowhere, and what the
-    system does not let us look at.
-    """
-    address = _ADDRESS.fullmatch(str(path))
-    if address and address[1].lower() != "file":
-        scheme, rest = address[1].lower(), address[2]
-        by = f" (with {_FETCH[scheme]})" if scheme in _FETCH else ""
-        raise BundleError(
-            f"{scheme}://{rest} is not on this computer, and slides are read from disk only. Download it first{by}, then "
-            f"choose {wanted}."
-        )
-    try:
-        found = Path(f"/{unquote(address[2])}" if address else path).expanduser().absolute()
-        exists = found.exists()
-        is_link = found.is_symlink()
-    except (OSError, RuntimeError, ValueError, TypeError) as error:  # RuntimeError: ~nobody
-        reason = getattr(error, "strerror", None) or str(error)
-        shown = str(path).replace("\0", "\\0")
-        shown = shown if len(shown) <= 200 else f"{shown[:200]}..."
-        raise BundleError(f"{shown} can't be opened ({reason}). Choose {wanted}.") from None
-    if is_link and not exists:
-        raise BundleError(f"{found} is a link that leads nowhere or back to itself. Choose {wanted}.")
-    if found.name.lower().endswith(PACKED) and found.is_file():
-        raise BundleError(f"{found} is packed, and slides are read unpacked. Unpack it first, then choose {wanted}.")
-    return found
-
-
-def first_file(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """The first of the files that the folder has. Raises :class:`BundleError` when one is a link that leads nowhere."""
-    for name in names:
-        path = folder / name
-        if path.is_file():
-            return path
-        if path.is_symlink() and not path.exists():
-            raise BundleError(
-                f"{path} is a link that leads nowhere. Copy the file itself into the folder, or mount the disk that it is on."
-            )
-    return None

@@ -81,7 +81,7 @@ _WANTED = {
 """pydantic's kind of error -> what the key must be."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class SlideJob:
     """Genes of one slide, the settings and the folder of their results."""
 
