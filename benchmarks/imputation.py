@@ -2,7 +2,7 @@
 
 python benchmarks/imputation.py [--repeats 7] [--genes 400] [--json FILE]
 
-Blend it a plain pass of the same network over the same lattice (eager, float32, one symmetry, nothing put back): the ratio to
+Beside it a plain pass of the same network over the same lattice (eager, float32, one symmetry, nothing put back): the ratio to
 it is free of what else the machine does.
 """
 

@@ -45,7 +45,7 @@ from binning import (
 IMAGE_PX = (20_000, 40_000)
 SCREEN_PX = (1080, 1920)
 CACHE = "s2sst-cache"
-"""Blend the slide, so that the user's own cache stays as it is."""
+"""Beside the slide, so that the user's own cache stays as it is."""
 
 
 def main() -> None:

@@ -181,7 +181,7 @@ class FileThatFailsLate:
             raise self._error
 
     @contextmanager
-    def told(self) -> Iterator[None]:
+    def checked(self) -> Iterator[None]:
         """At the end, raise what failed, rather than what the library made of it."""
         try:
             yield

@@ -8,7 +8,7 @@ import pytest
 from shapely.geometry import Polygon
 
 from napari_s2sst import GeneMap, RunConfig, sample
-from napari_s2sst.engine.cluster.wire import ParcelError, pack, unpack
+from napari_s2sst.engine.cluster.wire import WireError, pack, unpack
 from napari_s2sst.engine.events import Previewed, Recovered, Started, Stepped, Unsaved, Validated
 from napari_s2sst.engine.maps import Normalisation
 from napari_s2sst.engine.sampling.regions import Region
@@ -73,6 +73,6 @@ def test_a_pickle_is_refused_and_not_run(tmp_path):
     content = io.BytesIO()
     np.savez(content, told=np.array([Trap()], dtype=object))
     for bad in (pickle.dumps(Trap()), content.getvalue(), b"", b"PK\x03\x04", pack([1])[:40]):
-        with pytest.raises(ParcelError, match="same version"):
+        with pytest.raises(WireError, match="same version"):
             unpack(bad)
     assert not mark.exists()

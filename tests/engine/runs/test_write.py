@@ -83,7 +83,12 @@ def test_a_script_among_several_names_its_own_regions(tmp_path, results, cube):
 )
 def test_no_two_results_ever_share_a_file(genes):
     """Nor two genes of one, also where A and a are one file."""
-    items = [ExportItem("", tuple(each), 1, 1, True, True, True, True) for each in genes]
+    items = [
+        ExportItem(
+            name="", genes=tuple(each), bins=1, tissue_bins=1, has_regions=True, has_start=True, edited_tissue=True
+        )
+        for each in genes
+    ]
     names = [
         name for item, end in zip(items, suffixes(genes), strict=True) for name in file_names(item, EVERYTHING, end)
     ]

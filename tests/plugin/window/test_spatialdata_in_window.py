@@ -68,7 +68,7 @@ def test_the_dock_counts_its_genes_where_its_stain_is_bright(dock, qtbot, store)
     assert ((gene_map.values > 0) == (per_bin > 100)).mean() > 0.99
 
 
-ITEM = ExportItem("STRIPE", ("STRIPE",), 1200, 1200)
+ITEM = ExportItem(name="STRIPE", genes=("STRIPE",), bins=1200, tissue_bins=1200)
 FEW = ExportChoice(ome_tiff=False, h5ad=False, figure=False, tables=False, model=False)
 
 

@@ -14,9 +14,9 @@ PIXELS_ALONG_BIN = 3
 
 
 def colour_map(images: Sequence[StainImage], gene_map: GeneMap) -> np.ndarray | None:
-    """(rows, columns, stains) float32 on the grid of ``gene_map``; None where no image tells its pixel size.
+    """Average every stain in bins: (rows, columns, stains) float32 on the grid of ``gene_map``.
 
-    Bins beyond the image get the image's mean.
+    Bins beyond the image get the image's mean. None where no image tells its pixel size.
     """
     stains = [_per_bin(image, gene_map) for image in images if image.pixel_size_um is not None]
     return np.stack(stains, -1) if stains else None

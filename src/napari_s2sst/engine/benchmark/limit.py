@@ -26,8 +26,9 @@ _LOWER_IS_BETTER = ("mae", "mae_unmeasured")
 
 
 def information_limit(sparse: SparseMap, *, truth: GeneMap, normalisation: NormalisationKind = "log1p") -> Scores:
-    """The best scores over the widths, each score for itself; measured bins are put back as for every method."""
-    every = [score(found, truth=truth, sparse=sparse) for found in dense_estimates(sparse, truth, normalisation)]
+    """Find the best scores over the widths, each score for itself; measured bins are put back as for every method."""
+    estimates = dense_estimates(sparse, truth, normalisation)
+    every = [score(estimate, truth=truth, sparse=sparse) for estimate in estimates]
     best = {}
     for name in (field.name for field in fields(Scores) if field.name not in ("coverage", "bins")):
         values = np.array([getattr(scores, name) for scores in every])

@@ -30,7 +30,6 @@ LEAST_ARENAS = 2
 least this many. Left alone there are eight for each core: a training's many short-lived threads get one each, and what they
 freed stays in it."""
 
-
 _ADDRESS = re.compile(r"(tcp|tls)://(\[[0-9A-Fa-f:.]+\]|[^\s/:\[\]]+):(\d{1,5})")
 
 
@@ -79,14 +78,14 @@ class ClusterPlace:
     @property
     def is_here(self) -> bool:
         """On this computer, where nothing travels."""
-        found = _ADDRESS.fullmatch(self.address)
-        host = found[2].strip("[]") if found else ""
+        address = _ADDRESS.fullmatch(self.address)
+        host = address[2].strip("[]") if address else ""
         return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
     def problem(self) -> str:
         """Why it can't be one, as a sentence; empty where it can."""
-        found = _ADDRESS.fullmatch(self.address)
-        if found is None or not 0 < int(found[3]) < 2**16:
+        address = _ADDRESS.fullmatch(self.address)
+        if address is None or not 0 < int(address[3]) < 2**16:
             return "Write tcp://HOST:PORT, or tls://HOST:PORT with certificates."
         if self.is_encrypted and self.tls is None:
             return "tls:// needs three files: the authority's certificate, your own, and its key."
@@ -94,7 +93,7 @@ class ClusterPlace:
 
 
 def usual_workers() -> int:
-    """Workers for this computer: one for each GPU, or one for every few cores, as far as the memory goes."""
+    """Count the workers that suit this computer: one for each GPU, or one for every few cores, as far as the memory goes."""
     import torch
 
     from ..device import CORES, free_memory_bytes
@@ -114,7 +113,7 @@ def has_dask() -> bool:
 
 
 def local_cluster(workers: int) -> tuple[Any, Any]:
-    """A scheduler in this process and workers in processes of their own, on 127.0.0.1."""
+    """Start a scheduler in this process and workers in processes of their own, on 127.0.0.1."""
     import dask
     from distributed import Client, LocalCluster
 
@@ -146,6 +145,7 @@ def local_cluster(workers: int) -> tuple[Any, Any]:
 
 
 def connected(address: str, tls: Tls | None) -> Any:
+    """Connect to a scheduler that is there; returns Dask's client. Raises :class:`ClusterError`, :class:`ConfigError`."""
     from distributed import Client
 
     if "://" not in address:
@@ -165,7 +165,7 @@ def connected(address: str, tls: Tls | None) -> Any:
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """What was seen of a cluster."""
+    """A cluster, as far as it was seen."""
 
     workers: int
     versions: tuple[str, ...] = ()
@@ -194,9 +194,9 @@ def look_at(place: ClusterPlace) -> ClusterFacts:
     try:
         count = len(client.scheduler_info(n_workers=-1)["workers"])
         # A function of Python's own: the workers may not have this program at all.
-        told = client.run(version, "napari-s2sst", on_error="return") if count else {}
-        found = ["none" if isinstance(each, Exception) else each for each in told.values()]
-        return ClusterFacts(count, tuple(sorted(each for each in found if each != own_version())))
+        answers = client.run(version, "napari-s2sst", on_error="return") if count else {}
+        theirs = ["none" if isinstance(answer, Exception) else answer for answer in answers.values()]
+        return ClusterFacts(count, tuple(sorted(other for other in theirs if other != own_version())))
     except Exception as error:
         raise ClusterError(f"The scheduler at {place.address} does not answer ({type(error).__name__}).") from error
     finally:

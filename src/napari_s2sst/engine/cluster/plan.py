@@ -37,7 +37,7 @@ _LONGEST_RECORD = 10_000_000
 """Bytes; a larger file is not ours."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Part:
     """One task: genes of one slide that share a network."""
 
@@ -177,7 +177,8 @@ def _missing(job: SlideJob) -> tuple[list[Part], int]:
     for begin in range(0, len(missing), max(1, size)):
         own = tuple(missing[begin : begin + size])
         why = next((others[gene] for gene in own if gene in others), "")
-        parts.append(Part(job, own, job.out / _folder_name(own, stems), settings, why))
+        folder = job.out / _folder_name(own, stems)
+        parts.append(Part(job=job, genes=own, folder=folder, settings=settings, why=why))
     return parts, len(genes) - len(missing)
 
 

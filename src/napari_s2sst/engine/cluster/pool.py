@@ -26,11 +26,12 @@ COUNT_EVERY_S = 3.0
 """A large cluster's list of workers is long."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class Assignment:
-    """One parcel, until it is done or given up."""
+    """One order for a worker, until it is done or given up."""
 
-    parcel: bytes
+    payload: bytes
+    """The order, as it travels."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     attempts: int = 0
     greeted: bool = False
@@ -101,7 +102,7 @@ class WorkerPool:
 
     def send(self, order: dict[str, Any]) -> Assignment:
         """Order something; ``order`` as ``cluster_task`` reads it."""
-        assignment = Assignment(pack({**order, "token": self.token, "version": own_version()}))
+        assignment = Assignment(payload=pack({**order, "token": self.token, "version": own_version()}))
         self._assignments[assignment.id] = assignment
         self._submit(assignment)
         return assignment
@@ -132,7 +133,7 @@ class WorkerPool:
 
     def updates(self, wait_s: float = 0.2) -> list[Update]:
         """What became known since, waiting so long for the first of it. Raises :class:`ClusterError` if the cluster is lost."""
-        found: list[Update] = []
+        updates: list[Update] = []
         try:
             messages = []
             with contextlib.suppress(TimeoutError):
@@ -144,15 +145,15 @@ class WorkerPool:
         for message in messages:
             assignment = self._assignments.get(message["assignment"])
             if assignment is not None:
-                found += self._take(assignment, message)
+                updates += self._take(assignment, message)
         for assignment in list(self._assignments.values()):
             if assignment.future.done():
-                found += self._end(assignment)
+                updates += self._end(assignment)
         if self._client.status not in ("running", "connecting"):
             raise ClusterError(
                 f"The cluster at {self.address} is gone. What was finished is kept; start the same again."
             )
-        return found
+        return updates
 
     def close(self) -> None:
         """End the workers that were started here; cancel what others do, which end at their next step."""
@@ -177,7 +178,7 @@ class WorkerPool:
 
         assignment.greeted = False
         assignment.future = self._client.submit(
-            run_assignment, assignment.parcel, self._up, assignment.id, pure=False, retries=0
+            run_assignment, assignment.payload, self._up, assignment.id, pure=False, retries=0
         )
 
     def _take(self, assignment: Assignment, message: dict[str, Any]) -> list[Update]:
@@ -196,10 +197,10 @@ class WorkerPool:
         """An attempt begins: the first, one after a failure, or one that Dask began because a worker died."""
         from distributed import Queue
 
-        found = []
+        updates = []
         if assignment.attempt and assignment.down is not None:  # nobody said that the last one had ended
             assignment.why = f"its worker ({assignment.worker}, process {assignment.process}) died"
-            found.append(Update(assignment, "failed", assignment.why))
+            updates.append(Update(assignment, "failed", assignment.why))
         self._hang_up(assignment)
         assignment.attempts, assignment.greeted = assignment.attempts + 1, True
         assignment.attempt, assignment.worker, assignment.process = (
@@ -210,10 +211,10 @@ class WorkerPool:
         assignment.down = Queue(f"{self._up}-{assignment.attempt}", client=self._client)
         if assignment.attempts > ATTEMPTS:
             self._put(assignment, {"give_up": True})
-            return found[:-1] + self._give_up(assignment)
+            return updates[:-1] + self._give_up(assignment)
         checkpoint = None if message["shared"] else assignment.checkpoint
         self._put(assignment, {"checkpoint": checkpoint, "command": assignment.standing})
-        return [*found, Update(assignment, "begun")]
+        return [*updates, Update(assignment, "begun")]
 
     def _end(self, assignment: Assignment) -> list[Update]:
         future, assignment.future = assignment.future, None
@@ -242,7 +243,7 @@ class WorkerPool:
 
     def _forget(self, assignment: Assignment) -> None:
         """Whatever the scheduler and this process hold of it."""
-        assignment.is_over, assignment.future, assignment.checkpoint, assignment.parcel = True, None, None, b""
+        assignment.is_over, assignment.future, assignment.checkpoint, assignment.payload = True, None, None, b""
         self._assignments.pop(assignment.id, None)
 
     def _put(self, assignment: Assignment, message: dict[str, Any]) -> None:

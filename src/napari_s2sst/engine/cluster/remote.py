@@ -74,7 +74,7 @@ class _Copy:
     def __init__(self, path: str | Path | None) -> None:
         self.path = None if path is None else Path(path).expanduser()
         self._written: bytes | None = None
-        self._told = False
+        self._has_complained = False
 
     def write(self, content: bytes | None) -> str:
         """What to tell the user where that can't be done; once, until one was written."""
@@ -84,9 +84,9 @@ class _Copy:
         try:
             write_state(self.path, content)
         except ExportError as error:
-            told, self._told = self._told, True
-            return "" if told else f"{error} Training goes on, and tries again."
-        self._told = False
+            again, self._has_complained = self._has_complained, True
+            return "" if again else f"{error} Training goes on, and tries again."
+        self._has_complained = False
         return ""
 
 
@@ -94,13 +94,13 @@ def _followed(
     pool: WorkerPool, assignment: Assignment, copy: _Copy
 ) -> Generator[Event | Waiting, Command | Hold | None, Trained]:
     lost, paused, has_started, has_finished, at_step = "", False, False, False, 0
-    seen: set[int] = set()
+    validated_steps: set[int] = set()
 
-    def obey(told: Command | Hold | None) -> None:
+    def obey(command: Command | Hold | None) -> None:
         nonlocal paused
-        if told is not None and not (has_finished and told is Hold.PAUSE):  # its end must not be held back
-            paused = told is Hold.PAUSE or (paused and told not in (Hold.RESUME, Command.STOP))
-            pool.command(assignment, told.name)
+        if command is not None and not (has_finished and command is Hold.PAUSE):  # its end must not be held back
+            paused = command is Hold.PAUSE or (paused and command not in (Hold.RESUME, Command.STOP))
+            pool.command(assignment, command.name)
 
     while True:
         updates = pool.updates()
@@ -132,12 +132,12 @@ def _followed(
                 case "event", Started() as event:
                     has_started = True
                     obey((yield event))
-                case "event", Validated(step=at) if at in seen:
+                case "event", Validated(step=at) if at in validated_steps:
                     pass  # told before the worker died
                 case "event", event:
                     at_step = getattr(event, "step", at_step)
                     if isinstance(event, Validated):
-                        seen.add(event.step)
+                        validated_steps.add(event.step)
                     if isinstance(event, Finished):
                         has_finished = True
                         if paused:  # asked for while it took its last step

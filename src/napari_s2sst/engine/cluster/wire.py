@@ -35,44 +35,44 @@ EVENTS = (
 KINDS = {kind.__name__: kind for kind in (GeneMap, SparseMap, Normalisation, Scores, *EVENTS)}
 """Frozen dataclasses that travel as their fields."""
 
-_TOLD = "told"
+_JSON = "told"
 """Name of the JSON among the arrays."""
 
 
-class ParcelError(S2SSTError):
+class WireError(S2SSTError):
     """What arrived was not packed by this version of the program."""
 
 
 def pack(value: Any) -> bytes:
-    """Dicts with text keys, lists, tuples, text, bytes, numbers, arrays, regions, configs and :data:`KINDS` -> bytes."""
+    """Turn dicts with text keys, lists, tuples, text, bytes, numbers, arrays, regions, configs and :data:`KINDS` into bytes."""
     arrays: dict[str, np.ndarray] = {}
-    told = {"format": FORMAT, "value": _plain(value, arrays, {})}
-    text = np.frombuffer(json.dumps(told).encode(), dtype=np.uint8)
-    content = io.BytesIO()
-    np.savez_compressed(content, **{_TOLD: text}, **arrays)
-    return content.getvalue()
+    content = {"format": FORMAT, "value": _plain(value, arrays, {})}
+    text = np.frombuffer(json.dumps(content).encode(), dtype=np.uint8)
+    file = io.BytesIO()
+    np.savez_compressed(file, **{_JSON: text}, **arrays)
+    return file.getvalue()
 
 
 def unpack(content: bytes) -> Any:
-    """What :func:`pack` packed; lists come back as tuples. Raises :class:`ParcelError`."""
+    """Turn what :func:`pack` made back into values; lists come back as tuples. Raises :class:`WireError`."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        told = json.loads(arrays.pop(_TOLD).tobytes())
-        if told["format"] != FORMAT:
-            raise ValueError(f"{told['format']} instead of {FORMAT}")
-        return _value(told["value"], arrays)
+        plain = json.loads(arrays.pop(_JSON).tobytes())
+        if plain["format"] != FORMAT:
+            raise ValueError(f"{plain['format']} instead of {FORMAT}")
+        return _value(plain["value"], arrays)
     except S2SSTError:
         raise
     except Exception as error:  # zipfile and numpy raise nearly every kind
-        raise ParcelError(
+        raise WireError(
             f"What another process sent can't be read ({type(error).__name__}: {error}). Install the same version of napari-s2sst "
             "on all computers."
         ) from error
 
 
 def trained_bytes(trained: Trained) -> bytes:
-    """A model as the bytes of its file."""
+    """Turn a model into the bytes of its file."""
     from ..network.model import save_model
 
     with tempfile.TemporaryDirectory(prefix="s2sst-") as folder:
@@ -80,7 +80,7 @@ def trained_bytes(trained: Trained) -> bytes:
 
 
 def trained_from(content: bytes) -> Trained:
-    """The model that :func:`trained_bytes` was given. Raises :class:`CheckpointError`."""
+    """Read the model that :func:`trained_bytes` was given. Raises :class:`CheckpointError`."""
     from ..network.model import load_model
 
     with tempfile.TemporaryDirectory(prefix="s2sst-") as folder:
@@ -109,9 +109,9 @@ def _plain(value: Any, arrays: dict[str, np.ndarray], names: dict[Any, str]) -> 
 
             return {"$region": value.name, "polygon": mapping(value.polygon)}
         case dict():
-            return {str(key): _plain(each, arrays, names) for key, each in value.items()}
+            return {str(key): _plain(entry, arrays, names) for key, entry in value.items()}
         case Sequence():
-            return [_plain(each, arrays, names) for each in value]
+            return [_plain(entry, arrays, names) for entry in value]
     if type(value).__name__ not in KINDS:
         raise TypeError(f"{type(value).__name__} does not travel")
     fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -130,7 +130,7 @@ def _put(array: np.ndarray, arrays: dict[str, np.ndarray], names: dict[Any, str]
 
 def _value(plain: Any, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(plain, list):
-        return tuple(_value(each, arrays) for each in plain)
+        return tuple(_value(entry, arrays) for entry in plain)
     if not isinstance(plain, dict):
         return plain
     if "$array" in plain:
@@ -145,4 +145,4 @@ def _value(plain: Any, arrays: dict[str, np.ndarray]) -> Any:
         return Region(plain["$region"], shape(plain["polygon"]))
     if "$kind" in plain:
         return KINDS[plain["$kind"]](**_value(plain["fields"], arrays))
-    return {key: _value(each, arrays) for key, each in plain.items()}
+    return {key: _value(entry, arrays) for key, entry in plain.items()}

@@ -1,4 +1,4 @@
-"""What runs on a Dask worker: a parcel -> a part's files, or the parcel of its result, or of a trained network.
+"""What runs on a Dask worker: an order, packed -> a part's files, or its packed result, or a packed network.
 
 The worker and the process that ordered the work talk through two of Dask's queues: all messages go up through one, commands
 come down through one of this attempt alone. A queue keeps nothing that was read, so the scheduler's memory does not grow with
@@ -82,15 +82,15 @@ class _Line:
         self._down.close()
 
 
-def run_assignment(parcel: bytes, up: str, assignment: str) -> bytes:
-    """Do what the parcel says; called by Dask, which needs only the names of this function and module, bytes and text.
+def run_assignment(payload: bytes, up: str, assignment: str) -> bytes:
+    """Do what the packed order says; called by Dask, which needs only the names of this function and module, bytes and text.
 
-    Returns a parcel with one of ``failed`` (a sentence), ``abandoned``, ``files`` and ``facts``, ``result``, ``trained``.
+    Returns, packed, one of ``failed`` (a sentence), ``abandoned``, ``files`` and ``facts``, ``result``, ``trained``.
     """
     with _one_at_a_time:
         line = _Line(up, assignment)
         try:
-            return pack(_assignment(line, unpack(parcel)))
+            return pack(_assignment(line, unpack(payload)))
         except Abandoned:
             return pack({"abandoned": True})
         except Exception as error:
@@ -229,7 +229,7 @@ def _read(order: Mapping[str, Any]) -> Any:
         )
     regions = None if own["regions"] is None else Path(own["regions"])
     job = SlideJob(slide=slide, out=Path(own["out"]), config=own["config"], regions=regions, fill_in=own["fill_in"])
-    return prepare_part(Part(job, tuple(own["genes"]), Path(order["folder"]), {}))
+    return prepare_part(Part(job=job, genes=tuple(own["genes"]), folder=Path(order["folder"]), settings={}))
 
 
 def _with_device(config: Any, name: Any) -> Any:

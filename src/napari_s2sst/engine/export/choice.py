@@ -13,9 +13,9 @@ from ..files import file_stems, safe_name
 FigureFormat = Literal["png", "pdf", "svg"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExportChoice:
-    """What is written. As it stands: what `s2sst impute` writes."""
+    """Which files are written. As it stands: what `s2sst impute` writes."""
 
     folder: Path | None = None
     """Where; None where the caller says so elsewhere."""
@@ -42,9 +42,9 @@ class ExportChoice:
     """A SpatialData store that the maps are put into as well; None: no."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExportItem:
-    """What is to be known of a result to name and measure its files."""
+    """A result, as far as the names and sizes of its files depend on it."""
 
     name: str
     """As a list of results shows it."""
@@ -62,7 +62,7 @@ class ExportItem:
 
 @dataclass(frozen=True)
 class Suffixes:
-    """What is added to names, before their endings, where several results share a folder."""
+    """Additions to names, before their endings, where several results share a folder."""
 
     shared: str = ""
     """To the names that every run uses: ``imputed-LTF-run2.h5ad``."""
@@ -71,23 +71,23 @@ class Suffixes:
 
 
 def suffixes(genes_of_results: Sequence[Sequence[str]]) -> list[Suffixes]:
-    """One for each result; none for a single one. No two results get the same name for a file."""
+    """Give each result a suffix, none to a single one. No two results get the same name for a file."""
     if len(genes_of_results) == 1:
         return [Suffixes()]
-    seen: dict[str, int] = {}
-    found = []
+    times_of: dict[str, int] = {}
+    given = []
     for number, genes in enumerate(genes_of_results, start=1):
         folded = [gene.casefold() for gene in genes]  # some systems take GAD1 and Gad1 for one file
-        times = max(seen.get(gene, 0) for gene in folded) + 1
-        seen |= dict.fromkeys(folded, times)
+        times = max(times_of.get(gene, 0) for gene in folded) + 1
+        times_of |= dict.fromkeys(folded, times)
         own = "" if times == 1 else f"-run{times}"
         name = f"-{safe_name(genes[0])}{own}" if len(genes) == 1 else f"-{number}-{len(genes)}-genes"
-        found.append(Suffixes(name, own))
-    return found
+        given.append(Suffixes(name, own))
+    return given
 
 
 def file_names(item: ExportItem, choice: ExportChoice, suffix: Suffixes | None = None) -> list[str]:
-    """Names of all files that are written of a result; `run.json` always is."""
+    """Name all files that are written of a result; `run.json` always is."""
     shared, own = (suffix or Suffixes()).shared, (suffix or Suffixes()).gene
     wanted = [(choice.h5ad, f"imputed{shared}.h5ad"), (choice.csv, f"bins{shared}.csv")]
     for stem in (f"{name}{own}" for name in file_stems(item.genes).values()):
@@ -111,7 +111,7 @@ def file_names(item: ExportItem, choice: ExportChoice, suffix: Suffixes | None =
 
 
 def estimated_bytes(item: ExportItem, choice: ExportChoice) -> int:
-    """About as much as the files take, a little more rather than less; measured on the bone marrow section."""
+    """Estimate how much the files take, a little more rather than less; measured on the bone marrow section."""
     genes = len(item.genes)
     return (
         choice.ome_tiff * genes * item.bins * 20  # five float32 channels before compression
@@ -131,7 +131,7 @@ def has_script(slide_path: Path | None) -> bool:
 
 
 def free_bytes(folder: Path) -> int | None:
-    """Room on the disk of a folder that is there or will be made; None where nobody can tell."""
+    """Look up the room on the disk of a folder that is there or will be made; None where nobody can tell."""
     for place in (folder, *folder.parents):
         if place.exists():
             try:

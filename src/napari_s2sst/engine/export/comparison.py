@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,7 +48,7 @@ Box = tuple[float, float, float, float]
 """(y0, x0, y1, x1) in um."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Panel:
     """One map of the figure, and its errors."""
 
@@ -61,22 +61,11 @@ class Panel:
     is_uncertainty: bool = False
 
 
-def write_comparison(
-    path: str | Path,
-    sparse: SparseMap,
-    imputed: GeneMap,
-    truth: GeneMap | None = None,
-    methods: Sequence[str] = METHODS_SHOWN,
-    scores: Mapping[str, Scores] | None = None,
-    inset: Box | None = None,
-) -> Path:
-    """Write a PNG, PDF or SVG, by the path's ending, 180 mm wide.
-
-    ``methods`` are classical ones, computed here; ``scores`` (method -> scores) that are missing are too. ``inset``
-    (y0, x0, y1, x1) in um; None takes the square where the map varies most. Without a truth the figure shows the input, the
-    imputed map and its uncertainty. Raises :class:`ExportError`, and :class:`S2SSTError` when the maps don't fit.
+def write_comparison(path: str | Path, *maps: SparseMap | GeneMap | None, **how: Any) -> Path:
+    """Write what :func:`draw_comparison` draws as a PNG, PDF or SVG, by the path's ending. Raises as it does, and
+    :class:`ExportError`.
     """
-    return save_figure(path, draw_comparison(sparse, imputed, truth, methods, scores, inset), dpi=DPI)
+    return save_figure(path, draw_comparison(*maps, **how), dpi=DPI)
 
 
 def draw_comparison(
@@ -87,7 +76,12 @@ def draw_comparison(
     scores: Mapping[str, Scores] | None = None,
     inset: Box | None = None,
 ) -> Figure:
-    """The same as a matplotlib Figure of its own, untouched by pyplot."""
+    """Draw the comparison, 180 mm wide, as a matplotlib Figure of its own, untouched by pyplot.
+
+    ``methods`` are classical ones, computed here; ``scores`` (method -> scores) that are missing are too. ``inset``
+    (y0, x0, y1, x1) in um; None takes the square where the map varies most. Without a truth the figure shows the input, the
+    imputed map and its uncertainty. Raises :class:`S2SSTError` when the maps don't fit.
+    """
     panels = _panels(sparse, imputed, truth, methods, scores or {})
     extent = tissue_box(imputed)
     expected = imputed.values if truth is None else truth_like(imputed, truth)
@@ -124,7 +118,7 @@ def draw_comparison(
 
 
 def interesting_square(values: np.ndarray, gene_map: GeneMap) -> Box:
-    """(y0, x0, y1, x1) um of the square, nearly all of it tissue, in which the values (rows, columns) vary most."""
+    """Find the square, nearly all of it tissue, in which the values (rows, columns) vary most; (y0, x0, y1, x1) in um."""
     tissue = gene_map.tissue
     rows, columns = np.flatnonzero(tissue.any(1)), np.flatnonzero(tissue.any(0))
     spans = (int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1) if rows.size else tissue.shape
@@ -140,12 +134,12 @@ def interesting_square(values: np.ndarray, gene_map: GeneMap) -> Box:
 
 
 def tissue_box(gene_map: GeneMap, margin_bins: int = 2) -> Box:
-    """(y0, x0, y1, x1) um around the tissue: a small region fills the figure."""
+    """Box the tissue, (y0, x0, y1, x1) in um, so that a small region fills the figure."""
     ends = []
     for axis, (origin, length) in enumerate(zip(gene_map.origin_um, gene_map.shape, strict=True)):
-        found = np.flatnonzero(gene_map.tissue.any(axis=1 - axis))
-        first, last = (0, length) if not found.size else (found[0] - margin_bins, found[-1] + 1 + margin_bins)
-        ends.append([origin + each * gene_map.bin_um for each in (max(first, 0), min(last, length))])
+        lines = np.flatnonzero(gene_map.tissue.any(axis=1 - axis))
+        first, last = (0, length) if not lines.size else (lines[0] - margin_bins, lines[-1] + 1 + margin_bins)
+        ends.append([origin + line * gene_map.bin_um for line in (max(first, 0), min(last, length))])
     return (ends[0][0], ends[1][0], ends[0][1], ends[1][1])
 
 
@@ -157,19 +151,20 @@ def _panels(
     scores: Mapping[str, Scores],
 ) -> list[Panel]:
     lattice = measured_values(sparse, imputed)
-    panels = [Panel("low-resolution input", lattice, pixel_places(sparse, "measured"))]
+    panels = [Panel(name="low-resolution input", values=lattice, shift=pixel_places(sparse, "measured"))]
     if truth is None:
-        panels.append(Panel("imputed", inside(imputed, imputed.values)))
+        panels.append(Panel(name="imputed", values=inside(imputed, imputed.values)))
         if imputed.uncertainty is not None:
             unsure = inside(imputed, imputed.uncertainty)
-            panels.append(Panel("uncertainty", unsure, is_uncertainty=True))
+            panels.append(Panel(name="uncertainty", values=unsure, is_uncertainty=True))
         return panels
     kind = imputed.normalisation.kind
     maps = {OURS: imputed} | {name: interpolate(sparse, method=name, normalisation=kind) for name in methods}
-    for name, one in maps.items():
-        known = scores.get(name) or score(one, truth=truth, sparse=sparse)
-        panels.append(Panel(name, inside(imputed, one.values), error=error_map(one, truth), scores=known))
-    panels.append(Panel("truth", inside(imputed, truth_like(imputed, truth))))
+    for name, estimate in maps.items():
+        known = scores.get(name) or score(estimate, truth=truth, sparse=sparse)
+        values = inside(imputed, estimate.values)
+        panels.append(Panel(name=name, values=values, error=error_map(estimate, truth), scores=known))
+    panels.append(Panel(name="truth", values=inside(imputed, truth_like(imputed, truth))))
     return panels
 
 
@@ -179,13 +174,13 @@ def _figures(scores: Scores) -> tuple[float, float, float]:
 
 def _best(scores: Sequence[Scores | None]) -> dict[str, str]:
     """Score -> the best one as it is printed."""
-    known = np.array([_figures(one) for one in scores if one is not None])
+    known = np.array([_figures(of_panel) for of_panel in scores if of_panel is not None])
     if not known.size:
         return {}
-    found = {}
+    best = {}
     for name, column, choose in zip(("MAE", "PCC", "SSIM"), known.T, (np.nanmin, np.nanmax, np.nanmax), strict=True):
-        found[name] = f"{choose(column):.3f}" if np.isfinite(column).any() else ""
-    return found
+        best[name] = f"{choose(column):.3f}" if np.isfinite(column).any() else ""
+    return best
 
 
 def _finite(arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -67,15 +67,15 @@ def draw_figure(
     truth: GeneMap | None = None,
     scores: Mapping[str, Scores] | Scores | None = None,
 ) -> Figure:
-    """The same as a matplotlib Figure of its own, untouched by pyplot."""
+    """Draw the figure of :func:`write_figure` as a matplotlib Figure of its own, untouched by pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     maps = {"measured": measured_values(sparse, imputed), "imputed": inside(imputed, imputed.values)}
     if truth is not None:
         maps["truth"] = inside(imputed, truth_like(imputed, truth))
-    seen = np.concatenate([values[np.isfinite(values)] for values in maps.values()])
-    low, high = colour_limits(seen)
+    shown = np.concatenate([values[np.isfinite(values)] for values in maps.values()])
+    low, high = colour_limits(shown)
     rows, columns = imputed.shape
     panel_height = _PANEL_INCHES * float(np.clip(rows / columns, 0.32, 1.5))
     lines = 2 if truth is not None else 1
@@ -86,16 +86,16 @@ def draw_figure(
     for axes, (name, values) in zip(grid[0], maps.items(), strict=False):
         picture = draw_map(axes, imputed, values, name, VALUE_COLOURS, low, high, pixel_places(sparse, name))
     label = "counts" if imputed.normalisation.kind == "none" else f"{imputed.normalisation.kind} counts"
-    rest = list(grid[0, len(maps) :]) + [axes for line in grid[1:] for axes in line]
-    extend = "max" if high < seen.max() else "neither"
+    free = list(grid[0, len(maps) :]) + [axes for line in grid[1:] for axes in line]
+    extend = "max" if high < shown.max() else "neither"
     figure.colorbar(picture, ax=list(grid[0, : len(maps)]), label=label, pad=0.015, extend=extend)
     if truth is not None:
         error = error_map(imputed, truth)
         reach = colour_limits(np.abs(error[np.isfinite(error)]))[1]
-        axes = rest.pop(0)
+        axes = free.pop(0)
         picture = draw_map(axes, imputed, error, "error: imputed − truth", ERROR_COLOURS, -reach, reach)
         figure.colorbar(picture, ax=axes, pad=0.02, extend="both")
-    axes = rest.pop(0)
+    axes = free.pop(0)
     if imputed.uncertainty is None:
         axes.set_axis_off()
     else:
@@ -103,12 +103,12 @@ def draw_figure(
         top = colour_limits(unsure[np.isfinite(unsure)])[1]
         picture = draw_map(axes, imputed, unsure, "uncertainty: half the 90 % interval", UNCERTAINTY_COLOURS, 0, top)
         figure.colorbar(picture, ax=axes, pad=0.02, extend="max")
-    for axes in rest:
+    for axes in free:
         axes.set_axis_off()
     methods = by_method(scores)
-    if rest and methods:
-        rest[-1].set_box_aspect(rows / columns)
-        _table(rest[-1], methods)
+    if free and methods:
+        free[-1].set_box_aspect(rows / columns)
+        _table(free[-1], methods)
     draw_scale_bar(grid[0, 0], imputed)
     every = f"1 bin of {sparse.stride**2} measured, bins of {imputed.bin_um:g} µm"
     heading = f"{imputed.gene}   {every}"
@@ -123,16 +123,17 @@ def draw_figure(
 
 
 def measured_values(sparse: SparseMap, imputed: GeneMap) -> np.ndarray:
-    """Lattice values as they are; each is drawn over the S x S bins around its own, so that print shows it."""
+    """Take the lattice's values as they are; each is drawn over the S x S bins around its own, so that print shows it."""
     return np.where(sparse.measured, sparse.normalised(imputed.normalisation.kind), np.float32(np.nan))
 
 
 def inside(gene_map: GeneMap, values: np.ndarray) -> np.ndarray:
+    """Leave values (rows, columns) inside the tissue, and NaN outside."""
     return np.where(gene_map.tissue, values, np.float32(np.nan))
 
 
 def colour_limits(values: np.ndarray) -> tuple[float, float]:
-    """Ends of a colour scale: zero or below, and the brightest but for 1 in 500; never equal."""
+    """Choose the ends of a colour scale: zero or below, and the brightest but for 1 in 500; never equal."""
     if not values.size:
         return 0.0, 1.0
     low, high = min(0.0, float(values.min())), float(np.quantile(values, 0.998))
@@ -140,7 +141,7 @@ def colour_limits(values: np.ndarray) -> tuple[float, float]:
 
 
 def pixel_places(sparse: SparseMap, name: str) -> tuple[float, float, int]:
-    """(row, column) in bins of the outer corner of a panel's first pixel, and a pixel's side in bins."""
+    """Place a panel's pixels: (row, column) in bins of the first one's outer corner, and a pixel's side in bins."""
     if name != "measured":
         return 0.0, 0.0, 1
     margin = (sparse.stride - 1) / 2
@@ -157,7 +158,7 @@ def draw_map(
     high: float,
     shift: tuple[float, float, int] = (0.0, 0.0, 1),
 ):
-    """One map in um, row 0 on top, glass in grey."""
+    """Draw one map in um, row 0 on top, glass in grey."""
     size, (y_um, x_um) = gene_map.bin_um, gene_map.origin_um
     top, left = y_um + shift[0] * size, x_um + shift[1] * size
     bottom, right = (start + length * shift[2] * size for start, length in zip((top, left), values.shape, strict=True))
@@ -176,7 +177,7 @@ def draw_map(
 
 
 def draw_scale_bar(axes: Axes, gene_map: GeneMap) -> None:
-    """A bar of a round length, below the map so that it hides nothing."""
+    """Draw a bar of a round length, below the map so that it hides nothing."""
     width_um = gene_map.shape[1] * gene_map.bin_um
     decade = 10.0 ** np.floor(np.log10(width_um / 4))
     length = decade * max(step for step in (1, 2, 5) if step * decade <= width_um / 4)
@@ -188,6 +189,7 @@ def draw_scale_bar(axes: Axes, gene_map: GeneMap) -> None:
 
 
 def by_method(scores: Mapping[str, Scores] | Scores | None) -> dict[str, Scores]:
+    """Name the method of scores that have none."""
     if scores is None:
         return {}
     return dict(scores) if isinstance(scores, Mapping) else {"imputed": scores}

@@ -50,13 +50,13 @@ class Place:
 
 
 def page_for(extent: tuple[float, float, float, float], panels: int, *, has_errors: bool) -> Page:
-    """The page that suits maps of this extent (y0, x0, y1, x1 in um)."""
+    """Choose the page that suits maps of this extent (y0, x0, y1, x1 in um)."""
     aspect = (extent[2] - extent[0]) / (extent[3] - extent[1])
     return (RowPage if aspect < WIDE_BELOW else ColumnPage)(aspect, panels, has_errors)
 
 
 def round_length(at_most: float) -> float:
-    """The largest of 1, 2 or 5 times a power of ten that is no longer."""
+    """Find the largest of 1, 2 or 5 times a power of ten that is no longer."""
     decade = 10.0 ** np.floor(np.log10(at_most))
     return float(decade * max(step for step in (1, 2, 5) if step * decade <= at_most))
 
@@ -150,13 +150,13 @@ class ColumnPage(Page):
 
     def places(self, number: int) -> Place:
         x = self._x(number)
-        found = [self.axes(x, self.top, self.width, self.tall)]
-        found.append(self.axes(x, self.top + self.tall + GAP_MM, self.width, self.width))
+        axes = [self.axes(x, self.top, self.width, self.tall)]
+        axes.append(self.axes(x, self.top + self.tall + GAP_MM, self.width, self.width))
         if not self.has_errors or number in (0, self.panels - 1):
-            return Place(*found, None, None)
-        found.append(self.axes(x, self.errors_at, self.width, self.tall))
-        found.append(self.axes(x, self.errors_at + self.tall + GAP_MM, self.width, self.width))
-        return Place(*found)
+            return Place(*axes, None, None)
+        axes.append(self.axes(x, self.errors_at, self.width, self.tall))
+        axes.append(self.axes(x, self.errors_at + self.tall + GAP_MM, self.width, self.width))
+        return Place(*axes)
 
     def write_name(self, number: int, name: str) -> None:
         name = name if self.width > 33 or number else "input"
@@ -211,8 +211,8 @@ class RowPage(Page):
     def places(self, number: int) -> Place:
         y, widths = self._y(number), (self.map_width_mm, self.zoom_width_mm) * 2
         pairs = 4 if self._has_error(number) else 2
-        found = [self.axes(x, y, width, self.tall) for x, width in zip(self._columns[:pairs], widths, strict=False)]
-        return Place(*found, *[None] * (4 - pairs))
+        axes = [self.axes(x, y, width, self.tall) for x, width in zip(self._columns[:pairs], widths, strict=False)]
+        return Place(*axes, *[None] * (4 - pairs))
 
     def _has_error(self, number: int) -> bool:
         return self._columns[3] + self.zoom_width_mm <= WIDTH_MM - MARGIN_MM + 0.01 and 0 < number < self.panels - 1
@@ -236,7 +236,7 @@ class RowPage(Page):
             self.colour_bar(self.uncertainty_picture, x, y, width, "half the 90 % interval", "max")
 
     def draw_scale_bars(self, map_um: float, zoom_um: float, extent: tuple, inset: tuple) -> None:
-        """Blend the truth's maps, or below all of them where there are no errors."""
+        """Beside the truth's maps, or below all of them where there are no errors."""
         per_um = self.map_width_mm / (extent[3] - extent[1]), self.zoom_width_mm / (inset[3] - inset[1])
         columns, y = self._columns, self._y(self.panels - 1) + self.tall / 2 - 2
         if self.error_picture is None:

@@ -60,7 +60,7 @@ def write_h5ad(
     shape = (len(at[0]), len(imputed))
     with written_whole(path) as beside, open(beside, "w+b", buffering=0) as disk:
         content = FileThatFailsLate(disk)  # the HDF5 library itself crashes on a full disk, so it never hears of it
-        with content.told(), h5py.File(content, "w") as file:
+        with content.checked(), h5py.File(content, "w") as file:
             write_elem(file, "/", anndata.AnnData(**parts), dataset_kwargs={"compression": "gzip"})
             for none in ("X", "raw"):
                 if none in file and not isinstance(file[none], h5py.Group):
@@ -85,7 +85,7 @@ def to_anndata(
     regions: Sequence[Region] | None,
     run: Mapping[str, Any],
 ) -> anndata.AnnData:
-    """The same, in memory: 12 bytes for each tissue bin of a gene."""
+    """Make the table of :func:`write_h5ad` in memory: 12 bytes for each tissue bin of a gene."""
     import anndata
 
     parts = _parts(sparse, imputed, truth, regions, run)
@@ -106,9 +106,9 @@ def _blocks(
         genes = range(first, min(first + GENES_AT_ONCE, len(imputed)))
         block = {channel: np.empty((len(at[0]), len(genes)), np.float32) for channel in DENSE.values()}
         for gene in genes:
-            found = channels(sparse[gene], imputed[gene])
+            maps = channels(sparse[gene], imputed[gene])
             for channel, values in block.items():
-                values[:, gene - first] = found[channel][at]
+                values[:, gene - first] = maps[channel][at]
         yield slice(genes.start, genes.stop), block
 
 

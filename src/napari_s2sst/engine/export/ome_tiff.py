@@ -27,9 +27,9 @@ MOST_PACKED, HARMLESS_BYTES = 2000, 1 << 28
 """A file that states more than so many times its size, deflate's 1030 and some more, lacks its pixels; 256 MB do no harm."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Channels:
-    """What such a file holds."""
+    """Named maps of one grid, and notes."""
 
     name: str
     maps: dict[str, np.ndarray]

@@ -73,7 +73,7 @@ def is_named_as_result(path: str | Path) -> bool:
 
 
 def genes_of(path: str | Path) -> tuple[str, ...]:
-    """The genes of an export, without reading its maps. Raises :class:`BundleError`, as :func:`read_result`."""
+    """Name the genes of an export, without reading its maps. Raises :class:`BundleError`, as :func:`read_result`."""
     path = Path(path).expanduser()
     if path.name.lower().endswith(SUFFIXES):
         return tuple(maps.imputed.gene for maps in read_result(path).maps)
@@ -96,7 +96,7 @@ def read_result(path: str | Path, genes: Sequence[str] | None = None) -> Importe
 
 
 def run_summary(run: Mapping[str, Any]) -> str:
-    """A run in a few lines, for people; those that are not known are left out."""
+    """Sum up a run in a few lines, for people; those that are not known are left out."""
     given, config = _part(run, "input"), _part(run, "config")
     sampling, versions = _part(config, "sampling"), _part(run, "versions")
     lines = [
@@ -187,23 +187,23 @@ def _of_column(grid, gene, bins, totals, counts, imputed, measured, uncertainty)
 
 
 def _from_picture(path: Path, genes: Sequence[str] | None) -> ImportedResult:
-    found = read_channels(path)
-    if "grid" not in found.notes or not {"sparse", "imputed"} <= set(found.maps):
+    channels = read_channels(path)
+    if "grid" not in channels.notes or not {"sparse", "imputed"} <= set(channels.maps):
         raise BundleError(
-            f"{path} holds layers that were saved from napari ({', '.join(found.maps)}), and a result has the channels sparse "
+            f"{path} holds layers that were saved from napari ({', '.join(channels.maps)}), and a result has the channels sparse "
             "and imputed. Open it in napari, or choose a <gene>.ome.tif that s2sst exported."
         )
     try:
-        grid, run, gene = json.loads(found.notes["grid"]), json.loads(found.notes["run"]), found.notes["gene"]
+        grid, run, gene = json.loads(channels.notes["grid"]), json.loads(channels.notes["run"]), channels.notes["gene"]
         _wanted(path, (gene,), genes)
         measured, unsure = (
-            found.maps["sparse"],
-            found.maps.get("uncertainty", np.full_like(found.maps["sparse"], np.nan)),
+            channels.maps["sparse"],
+            channels.maps.get("uncertainty", np.full_like(channels.maps["sparse"], np.nan)),
         )
-        estimate = _imputed(grid, gene, found.maps["imputed"], unsure)
+        estimate = _imputed(grid, gene, channels.maps["imputed"], unsure)
         truth = None
-        if "truth" in found.maps:
-            truth = _imputed(grid, gene, found.maps["truth"], np.full_like(unsure, np.nan))
+        if "truth" in channels.maps:
+            truth = _imputed(grid, gene, channels.maps["truth"], np.full_like(unsure, np.nan))
         sparse = _sparse(grid, estimate, np.nan_to_num(measured), np.isfinite(measured), None)
     except S2SSTError:
         raise
@@ -259,8 +259,8 @@ def _wanted(path: Path, every: tuple[str, ...], genes: Sequence[str] | None) -> 
 
 
 def _part(of: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = of.get(name)
-    return found if isinstance(found, Mapping) else {}
+    part = of.get(name)
+    return part if isinstance(part, Mapping) else {}
 
 
 def _with_unit(value: Any, unit: str) -> str | None:
@@ -297,7 +297,7 @@ def slide_record(slide: Slide) -> dict[str, Any]:
 
 
 def result_facts(result: ImportedResult) -> list[tuple[str, str]]:
-    """(label, value) rows of a result, whose first gene was read: where its maps lie, then the run that made it."""
+    """Describe a result, whose first gene was read, in (label, value) rows: where its maps lie, then the run that made it."""
     if not result.maps:
         raise BundleError(f"{result.path} holds no map. Export it again.")
     first = result.maps[0]

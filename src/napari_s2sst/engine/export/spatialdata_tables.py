@@ -37,7 +37,7 @@ LONGEST_GENE = 60
 
 
 def check_store(path: str | Path, *, unit_um: float | None = None) -> SpatialDataSlide:
-    """The store as a slide, if results can be written into it; found out before anything is computed.
+    """Open the store as a slide, if results can be written into it; found out before anything is computed.
 
     Raises :class:`BundleError` when it can't be read, :class:`ExportError` when it can't be written.
     """
@@ -85,8 +85,8 @@ def write_into(
             warnings.simplefilter("ignore")  # of zarr and anndata, on files of their own
             affine = sd.transformations.Affine
             places = {
-                system: affine(each @ to_um, input_axes=("x", "y"), output_axes=("x", "y"))
-                for system, each in slide.to_systems.items()
+                system: affine(to_system @ to_um, input_axes=("x", "y"), output_axes=("x", "y"))
+                for system, to_system in slide.to_systems.items()
             }
             grid = sd.models.Labels2DModel.parse(bins, dims=("y", "x"), transformations=places)
             table.obs["bin"] = np.arange(1, len(table) + 1)
@@ -113,7 +113,7 @@ def _free_name(store: Path, genes: Sequence[str]) -> str:
     stem = f"s2sst_{gene}" if len(genes) == 1 else f"s2sst_{len(genes)}_genes"
     taken = {name.casefold() for names in names_in(store).values() for name in names}
     number = 1
-    while {each.casefold() for each in (_numbered(stem, number), f"{_numbered(stem, number)}_bins")} & taken:
+    while {tried.casefold() for tried in (_numbered(stem, number), f"{_numbered(stem, number)}_bins")} & taken:
         number += 1
     return _numbered(stem, number)
 

@@ -20,7 +20,7 @@ WHOLE_SLIDE = "whole slide"
 
 
 def channels(sparse: SparseMap, imputed: GeneMap, truth: GeneMap | None = None) -> dict[str, np.ndarray]:
-    """Channel name -> (rows, columns) float32 in the normalised space, NaN outside the tissue and where not measured.
+    """Make the channels: name -> (rows, columns) float32 in the normalised space, NaN outside the tissue and where not measured.
 
     ``sparse``, ``imputed``, ``uncertainty``; with a truth, which may be counts, also ``truth`` and ``error``
     (imputed minus truth).
@@ -28,32 +28,32 @@ def channels(sparse: SparseMap, imputed: GeneMap, truth: GeneMap | None = None) 
     check_alike(sparse, imputed)
     nothing = np.float32(np.nan)
     unsure = np.full(imputed.shape, nothing) if imputed.uncertainty is None else imputed.uncertainty
-    found = {
+    maps = {
         "sparse": sparse_layer(sparse, imputed.normalisation.kind),
         "imputed": np.where(imputed.tissue, imputed.values, nothing),
         "uncertainty": np.where(imputed.tissue, unsure, nothing),
     }
     if truth is not None:
-        found["truth"] = np.where(imputed.tissue, truth_like(imputed, truth), nothing)
-        found["error"] = error_map(imputed, truth)
-    return found
+        maps["truth"] = np.where(imputed.tissue, truth_like(imputed, truth), nothing)
+        maps["error"] = error_map(imputed, truth)
+    return maps
 
 
 def grid_of(sparse: SparseMap, imputed: GeneMap) -> dict[str, Any]:
-    """Where bins and lattice lie, and what the values are, for :mod:`~.import_result`; as JSON knows it."""
+    """Describe where bins and lattice lie, and what the values are, for :mod:`.reading`; as JSON knows it."""
     normalisation, (y_um, x_um) = imputed.normalisation, map(float, imputed.origin_um)
-    found = {
+    grid = {
         "rows": imputed.shape[0], "columns": imputed.shape[1], "bin_um": float(imputed.bin_um), "y_um": y_um, "x_um": x_um,
         "stride": int(sparse.stride), "phase": [int(offset) for offset in sparse.phase],
         "normalisation": normalisation.kind,
     }  # fmt: skip
     if normalisation.median_total is not None:
-        found["median_total"] = float(normalisation.median_total)
-    return found
+        grid["median_total"] = float(normalisation.median_total)
+    return grid
 
 
 def region_of_bins(gene_map: GeneMap, regions: Sequence[Region] | None) -> np.ndarray:
-    """(rows, columns) name of the first region that holds a bin's centre; None outside of all."""
+    """Name each bin's region, (rows, columns): the first that holds its centre; None outside of all."""
     if not regions:
         return np.full(gene_map.shape, WHOLE_SLIDE, object)
     names = np.full(gene_map.shape, None, object)
@@ -63,7 +63,7 @@ def region_of_bins(gene_map: GeneMap, regions: Sequence[Region] | None) -> np.nd
 
 
 def check_alike(sparse: SparseMap, imputed: GeneMap, first: GeneMap | None = None) -> None:
-    """Same grid for what was measured, what was imputed, and the other genes."""
+    """Raise :class:`ExportError` unless what was measured, what was imputed, and the other genes lie on one grid."""
     if imputed.normalisation is None:
         raise ExportError(f"Map {imputed.gene!r} holds counts, not imputed values. Impute it before the export.")
     for other, name in ((sparse, "measured"), (first, "first")):
@@ -78,7 +78,7 @@ def check_alike(sparse: SparseMap, imputed: GeneMap, first: GeneMap | None = Non
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON knows it: arrays and tuples are lists, numbers that are none are null."""
+    """Turn a value into what JSON knows: arrays and tuples are lists, numbers that are none are null."""
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,8 @@
-"""A text for a report -> the same without names of places and people: home, the slide's folder and files, regions."""
+"""Warnings and errors of this package -> a log file in the user's log folder, never larger than it should be.
+
+Neither it nor a report made of it names places or people: the home folder, the slide's folder and files, and regions are
+hidden first.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,13 @@ from pathlib import Path
 
 from ..files import STATE_VARIABLE
 
+LOG_NAME = "napari-s2sst.log"
+MAX_BYTES = 500_000
+"""Then it becomes the old log, of which there is one."""
+
+LOGGER = "napari_s2sst"
+"""Our whole package's."""
+
 MIN_LETTERS = 3
 """A shorter name would be found everywhere; it also tells nobody anything."""
 
@@ -28,7 +39,7 @@ _PATH = re.compile(rf"(?<![\w.<>…/\\-]){_ROOT}(?:{_LETTER}+[\\/]+)*{_LETTER}+"
 
 
 def hide_path(path: str | Path, name: str) -> None:
-    """From now on this path and its last part are told as ``<name>``, the folders above it as ``<name's folder>``."""
+    """Tell, from now on, this path and its last part as ``<name>``, the folders above it as ``<name's folder>``."""
     path = Path(path).expanduser()
     places = {path, path.absolute(), path.resolve()}
     for place in places:
@@ -41,13 +52,13 @@ def hide_path(path: str | Path, name: str) -> None:
 
 
 def hide_name(text: str, name: str) -> None:
-    """From now on this word or these words are told as ``<name>``."""
+    """Tell, from now on, this word or these words as ``<name>``."""
     if len(text.strip()) >= MIN_LETTERS:
         _remember(text.strip(), f"<{name}>")
 
 
 def without_names(text: str) -> str:
-    """The text with all that was hidden, the home folder and every other absolute path replaced.
+    """Replace in a text all that was hidden, the home folder and every other absolute path.
 
     Files of the program, of Python and its packages stay, from the last folder on that tells which they are.
     """
@@ -68,7 +79,7 @@ def _replaced(text: str, names: dict[str, str]) -> str:
     if not forms:
         return text
     any_form = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
-    return re.sub(rf"(?<![\w.-])(?:{any_form})(?![\w-])", lambda found: forms[found[0]], text)
+    return re.sub(rf"(?<![\w.-])(?:{any_form})(?![\w-])", lambda name: forms[name[0]], text)
 
 
 def _remember(text: str, instead: str) -> None:
@@ -85,18 +96,8 @@ def _own_places() -> list[str]:
     return sorted((path for path in paths if path and len(Path(path).parts) > 2), key=len, reverse=True)
 
 
-# ---- What goes wrong -> a log file in the user's log folder, without names of places and people, never larger than it should be.
-
-LOG_NAME = "napari-s2sst.log"
-MAX_BYTES = 500_000
-"""Then it becomes the old log, of which there is one."""
-
-LOGGER = "napari_s2sst"
-"""Our whole package's."""
-
-
 class LogFile(logging.Handler):
-    """Opens the file for each line, so that any number of windows can write to it and a full one be moved away.
+    """A handler that opens the file for each line, so that any number of windows can write to it and a full one be moved away.
 
     A process's first line, and a new file's, is preceded by what it runs with. Where nothing can be written, nothing happens:
     a log must end no run.
@@ -105,7 +106,7 @@ class LogFile(logging.Handler):
     def __init__(self, about: Mapping[str, str]) -> None:
         super().__init__(logging.WARNING)
         self._about = "\n".join(f"    {name}: {value}" for name, value in about.items())
-        self._told = False
+        self._has_begun = False
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -113,17 +114,17 @@ class LogFile(logging.Handler):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() and path.stat().st_size + len(text) + len(self._about) > MAX_BYTES:
                 os.replace(path, old_log_path())
-            if not self._told or not path.exists():
+            if not self._has_begun or not path.exists():
                 text = without_names(f"\nprocess {record.process} runs with\n{self._about}\n") + text
             with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
-            self._told = True
+            self._has_begun = True
         except OSError:
             pass
 
 
 def log_path() -> Path:
-    """Need not exist."""
+    """Place the log, which need not exist."""
     from platformdirs import user_log_path
 
     chosen = os.environ.get(STATE_VARIABLE)
@@ -131,21 +132,21 @@ def log_path() -> Path:
 
 
 def old_log_path() -> Path:
-    """What was in the log before it grew too large."""
+    """Place what was in the log before it grew too large."""
     return log_path().with_suffix(".old.log")
 
 
 def begin_log(about: Mapping[str, str]) -> None:
-    """From now on warnings and errors of this package go to the file; once, however often it is asked for."""
+    """Send warnings and errors of this package to the file from now on; once, however often it is asked for."""
     logger = logging.getLogger(LOGGER)
-    if not any(isinstance(each, LogFile) for each in logger.handlers):
+    if not any(isinstance(handler, LogFile) for handler in logger.handlers):
         handler = LogFile(about)
         handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"))
         logger.addHandler(handler)
 
 
 def read_log() -> str:
-    """The old log and the present one; "" where there is none."""
+    """Read the old log and the present one; "" where there is none."""
     texts = []
     for path in (old_log_path(), log_path()):
         try:

@@ -1,4 +1,4 @@
-"""What may help to find an error -> one text to attach to a report: versions, devices, settings, log; no data of a slide."""
+"""Versions, devices, settings and log -> one text to attach to a report of an error; no data of a slide."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ HEADING = "Report of napari-s2sst. It holds no counts, gene maps or pictures; na
 
 
 def environment() -> dict[str, str]:
-    """The program, the machine and the packages, as far as that costs nothing: see :func:`processors`."""
-    found = {
+    """Name the program, the machine and the packages, as far as that costs nothing: see :func:`processors`."""
+    facts = {
         "platform": platform.platform(),
         "python": sys.version.replace("\n", " "),
         "processors": str(os.cpu_count()),
     }
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            facts[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            facts[name] = "not installed"
+    return facts
 
 
 def processors() -> dict[str, str]:
-    """What torch was built for and finds. Imports it."""
+    """Ask torch what it was built for and finds. Imports it."""
     import torch
 
     from ..device import devices
@@ -54,12 +54,12 @@ def processors() -> dict[str, str]:
 
 
 def settings_text(config: RunConfig) -> str:
-    """Every setting on one line; what is a path goes with the other names."""
+    """Write every setting on one line; what is a path goes with the other names."""
     return json.dumps(config.model_dump(mode="json"))
 
 
 def report_text(config: RunConfig | None, facts: Mapping[str, str]) -> str:
-    """Everything. ``facts``: what only the caller knows, such as the Qt binding and what the window is doing; no names.
+    """Write the whole report. ``facts``: what only the caller knows, such as the Qt binding and what the window is doing; no names.
 
     They stay as they are, so that a slide in a folder called ``slide`` does not turn "no slide" into a riddle.
     """

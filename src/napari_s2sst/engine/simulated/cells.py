@@ -15,7 +15,7 @@ RAYS = 24
 
 
 class Kind(IntEnum):
-    """What a cell is."""
+    """Type of a cell."""
 
     LUMINAL = 0
     MYOEPITHELIAL = 1
@@ -86,7 +86,7 @@ GENES: dict[str, tuple[str, str, int, dict[Kind, float]]] = {
 """Gene -> Ensembl identifier, what it marks here, expected transcripts of qv >= 20, relative expression by kind."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Cells:
     """All cells of a section. Positions are (x, y) in um; n cells, ``RAYS`` corners."""
 
@@ -129,7 +129,7 @@ def _directions() -> np.ndarray:
 
 
 def place_cells(tissue: Tissue, rng: np.random.Generator) -> Cells:
-    """Cells as densely as each compartment allows, none overlapping."""
+    """Place cells as densely as each compartment allows, none overlapping."""
     points, radii = [], []
     for part in reversed(CELLULAR):  # the thin layers first, so that they stay closed
         row, column = np.nonzero(tissue.compartment == part)
@@ -146,7 +146,7 @@ def place_cells(tissue: Tissue, rng: np.random.Generator) -> Cells:
     dividing |= (kind == Kind.B_CELL) & (rng.random(len(xy)) < 0.15)
     dividing |= (kind == Kind.LUMINAL) & (rng.random(len(xy)) < 0.02)
     cell, nucleus = _outlines(tissue, xy, kind, rng)
-    return Cells(xy, kind, cell, nucleus, dividing)
+    return Cells(xy_um=xy, kind=kind, cell_um=cell, nucleus_um=nucleus, dividing=dividing)
 
 
 def _kinds(tissue: Tissue, xy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -214,7 +214,7 @@ def _outlines(tissue, xy, kind, rng) -> tuple[np.ndarray, np.ndarray]:
 
 
 def expression(cells: Cells, tissue: Tissue, rng: np.random.Generator) -> np.ndarray:
-    """(cells, genes) expected transcripts, scaled to each gene's total; cells of one kind differ a little."""
+    """Expected transcripts, (cells, genes), scaled to each gene's total; cells of one kind differ a little."""
     table = np.array([[weights.get(kind, 0.0) for _, _, _, weights in GENES.values()] for kind in Kind])
     mean = table[cells.kind]
     depth = tissue.at(tissue.tumour_depth_um, cells.xy_um)
@@ -236,7 +236,7 @@ def expression(cells: Cells, tissue: Tissue, rng: np.random.Generator) -> np.nda
 
 
 def scatter_transcripts(cells: Cells, tissue: Tissue, rng: np.random.Generator, *, surplus: float) -> Transcripts:
-    """Poisson counts of every gene in every cell, at random places in and a little around it, and a thin background.
+    """Draw Poisson counts of every gene in every cell, at random places in and a little around it, and a thin background.
 
     ``surplus``: how many times the expected totals to draw, to leave them right after the low-quality ones are cut.
     """

@@ -36,10 +36,12 @@ from .tables import (
     cell_names,
     count_matrix,
     gene_panel,
-    manifest,
     metrics_summary,
     transcript_columns,
     write_matrix,
+)
+from .tables import (
+    manifest as manifest_of,
 )
 from .tissue import draw_tissue
 
@@ -47,7 +49,6 @@ VERSION = 1
 """Of what is simulated; a slide of another version is written anew."""
 
 _GENERATOR = "napari-s2sst sample slide"
-
 
 FILES = (
     "experiment.xenium", "transcripts.parquet", "cells.parquet", "cells.csv.gz", "cell_boundaries.parquet",
@@ -93,14 +94,14 @@ def write_sample_slide(folder: str | Path, seed: int = 0) -> Path:
 
 
 def is_sample_slide(folder: Path, seed: int = 0) -> bool:
-    """True for a complete sample slide of this version and seed."""
+    """Whether the folder is a complete sample slide of this version and seed."""
     try:
-        told = json.loads((folder / "experiment.xenium").read_text(encoding="utf-8"))
+        manifest = json.loads((folder / "experiment.xenium").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return (
-        isinstance(told, dict)
-        and told.get("simulation") == _simulation(seed)
+        isinstance(manifest, dict)
+        and manifest.get("simulation") == _simulation(seed)
         and all((folder / name).is_file() for name in FILES)
     )
 
@@ -115,14 +116,14 @@ def _refuse_foreign(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise ExportError(f"The sample slide needs a folder, and {folder} is a file. Choose another name.")
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    foreign = sorted(found - set(FILES))
-    if found and not foreign:
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    foreign = sorted(files - set(FILES))
+    if files and not foreign:
         try:
-            told = json.loads((folder / "experiment.xenium").read_text(encoding="utf-8"))
-            foreign = [] if told["simulation"]["generator"] == _GENERATOR else ["experiment.xenium"]
+            manifest = json.loads((folder / "experiment.xenium").read_text(encoding="utf-8"))
+            foreign = [] if manifest["simulation"]["generator"] == _GENERATOR else ["experiment.xenium"]
         except (OSError, ValueError, KeyError, TypeError):
-            foreign = sorted(found)
+            foreign = sorted(files)
     if foreign:
         raise ExportError(f"{folder} already holds something else ({foreign[0]}). Choose an empty or a new folder.")
 
@@ -150,7 +151,7 @@ def _write_all(folder: Path, seed: int) -> None:
     metrics = metrics_summary(cells, transcripts, counts)
     lines = [",".join(metrics), ",".join(str(value) for value in metrics.values())]
     (folder / "metrics_summary.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    _write_json(folder / "experiment.xenium", manifest(_simulation(seed), metrics))
+    _write_json(folder / "experiment.xenium", manifest_of(_simulation(seed), metrics))
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -45,7 +45,7 @@ SHAPE_PX = (round(HEIGHT_UM / PIXEL_UM), round(WIDTH_UM / PIXEL_UM))
 
 
 def render_stain(number: int, tissue: Tissue, cells: Cells, rng: np.random.Generator) -> np.ndarray:
-    """One image of `STAINS`: (rows, columns) uint16."""
+    """Photograph one of `STAINS`: (rows, columns) uint16."""
     cell, nucleus = (cells.outline(radii) / PIXEL_UM - 0.5 for radii in (cells.cell_um, cells.nucleus_um))
     table, spread, glow = (
         (_CHROMATIN, 0.16, 5), (_MEMBRANE, 0.16, 7), (_CYTOPLASM, 0.14, 10), (_FILAMENT, 0.15, 6)
@@ -150,7 +150,7 @@ def _exposed(image: np.ndarray, grain: np.ndarray, tissue: Tissue, *, glow: floa
 
 
 def write_stains(folder: Path, tissue: Tissue, cells: Cells, seed: int) -> None:
-    """morphology_focus_0000.ome.tif and on in `folder`: one file a stain, each naming all of them."""
+    """Write morphology_focus_0000.ome.tif and on into `folder`: one file a stain, each naming all of them."""
     names = [f"morphology_focus_{number:04d}.ome.tif" for number in range(len(STAINS))]
     marks = [f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'napari-s2sst/sample/{seed}/{name}')}" for name in names]
 

@@ -1,4 +1,4 @@
-"""Tell the simulated cells and transcripts as the instrument's tables: columns, count matrix, gene panel, summaries."""
+"""Turn the simulated cells and transcripts into the instrument's tables: columns, count matrix, gene panel, summaries."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ def _features() -> tuple[list[str], list[str], list[str], list[str]]:
 
 
 def cell_names(number: int, rng: np.random.Generator) -> np.ndarray:
-    """Unique 32-bit numbers spelt with the letters a to p, and the number of the data set, as the instrument does."""
+    """Name cells by unique 32-bit numbers spelt with the letters a to p, and the number of the data set, as the instrument does."""
     codes = np.unique(rng.integers(2**16, 2**32, number * 2))[:number]
     spelt = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
     return np.array([f"{code:08x}".translate(spelt) + "-1" for code in codes])
 
 
 def transcript_columns(points: Transcripts, cells: Cells, names: np.ndarray, rng: np.random.Generator) -> dict:
+    """Make the columns of transcripts.parquet: points of the genes, and of controls where the tissue is, field by field."""
     features, _, _, categories = (np.array(column) for column in _features())
     number = sum(points_of for *_, points_of in _CONTROLS)
     first, control = len(GENES), []
@@ -82,7 +83,7 @@ def transcript_columns(points: Transcripts, cells: Cells, names: np.ndarray, rng
 
 
 def count_matrix(transcripts: dict, names: np.ndarray) -> np.ndarray:
-    """(cells, features) counts of points with qv >= 20 that lie in a cell, int32."""
+    """Count, (cells, features) int32, the points with qv >= 20 that lie in a cell."""
     cell, feature = transcripts["cell_id"].to_numpy(False), transcripts["codeword_index"].to_numpy()
     counted = (transcripts["qv"].to_numpy() >= MIN_QV) & (cell != "UNASSIGNED")
     counts = np.zeros((len(names), len(_features()[0])), np.int32)
@@ -91,6 +92,7 @@ def count_matrix(transcripts: dict, names: np.ndarray) -> np.ndarray:
 
 
 def cell_columns(cells: Cells, names: np.ndarray, counts: np.ndarray) -> dict:
+    """Make the columns of cells.parquet; ``counts`` are (cells, features)."""
     kinds = np.array(_features()[2])
     stained = np.isin(cells.kind, (Kind.LUMINAL, Kind.TUMOUR, Kind.T_CELL, Kind.B_CELL))
     boundary, interior = "Segmented by boundary stain (ATP1A1+CD45+E-Cadherin)", "Segmented by interior stain (18S)"
@@ -118,7 +120,7 @@ def cell_columns(cells: Cells, names: np.ndarray, counts: np.ndarray) -> dict:
 
 
 def boundary_columns(cells: Cells, names: np.ndarray, radii_um: np.ndarray) -> dict:
-    """Closed outlines: the first corner comes again at the end."""
+    """Make the columns of closed outlines: the first corner comes again at the end."""
     outline = cells.outline(radii_um)
     closed = np.concatenate([outline, outline[:, :1]], axis=1).reshape(-1, 2).astype(np.float32)
     return {
@@ -130,6 +132,7 @@ def boundary_columns(cells: Cells, names: np.ndarray, radii_um: np.ndarray) -> d
 
 
 def write_matrix(path: Path, counts: np.ndarray, names: np.ndarray) -> None:
+    """Write cell_feature_matrix.h5: (cells, features) counts as columns of a sparse matrix."""
     features, identifiers, kinds, _ = _features()
     cell, feature = np.nonzero(counts)  # sorted by cell: a cell is a column of the stored matrix
     with h5py.File(path, "w") as file:
@@ -148,6 +151,8 @@ def write_matrix(path: Path, counts: np.ndarray, names: np.ndarray) -> None:
 
 
 def gene_panel() -> dict:
+    """Make gene_panel.json: every feature, and what a gene marks."""
+
     def target(name: str, identifier: str, descriptor: str, index: int, category: str, marks: str | None) -> dict:
         data = {"name": name} if descriptor != "gene" else {"id": identifier, "name": name}
         kind = {"data": data, "descriptor": descriptor}
@@ -166,6 +171,7 @@ def gene_panel() -> dict:
 
 
 def metrics_summary(cells: Cells, transcripts: dict, counts: np.ndarray) -> dict:
+    """Make the row of metrics_summary.csv."""
     qv, is_gene = transcripts["qv"].to_numpy(), transcripts["is_gene"].to_numpy(False)
     inside = transcripts["cell_id"].to_numpy(False) != "UNASSIGNED"
     good = (qv >= MIN_QV) & is_gene
@@ -191,6 +197,7 @@ def metrics_summary(cells: Cells, transcripts: dict, counts: np.ndarray) -> dict
 
 
 def manifest(simulation: dict, metrics: dict) -> dict:
+    """Make experiment.xenium, which says that the slide is simulated."""
     return {
         "major_version": 5,
         "minor_version": 0,

@@ -43,7 +43,7 @@ CELLULAR = tuple(
 
 
 def apart(points: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Indices of points (n, 2), first come first kept, no two nearer than the sum of their radii (n,)."""
+    """Choose points (n, 2), as indices, first come first kept, no two nearer than the sum of their radii (n,)."""
     near: dict[int, list[int]] = {}
     pairs = cKDTree(points).query_pairs(2 * float(radii.max()), output_type="ndarray")
     distance = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
@@ -75,7 +75,7 @@ class Tissue:
 
 
 def draw_tissue(rng: np.random.Generator) -> Tissue:
-    """One section. The plan is fixed; outlines, sizes and places vary with the generator."""
+    """Draw one section. The plan is fixed; outlines, sizes and places vary with the generator."""
     canvas = _Canvas(rng)
     section = canvas.section()
     compartment = np.where(section, Compartment.STROMA, Compartment.GLASS).astype(np.uint8)

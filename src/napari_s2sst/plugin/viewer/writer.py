@@ -50,7 +50,13 @@ def write_maps(path: str, layer_data: Sequence[LayerData]) -> list[str]:
     corner_um = (y_um - height_um / 2, x_um - width_um / 2)
     notes = {NOTE: json.dumps(looks), "runs": json.dumps(runs)}
     name = Path(path).name.lower().removesuffix(".tiff").removesuffix(".tif").removesuffix(".ome")
-    return [str(write_channels(path, Channels(name, maps, (height_um, width_um), corner_um, notes)))]
+    return [
+        str(
+            write_channels(
+                path, Channels(name=name, maps=maps, bin_um=(height_um, width_um), origin_um=corner_um, notes=notes)
+            )
+        )
+    ]
 
 
 def layers_of(channels: Channels, path: Path) -> list[LayerData]:

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox, QDialog, QLineEdit
 from napari_s2sst.engine.export.choice import ExportChoice, ExportItem
 from napari_s2sst.plugin.panels.results.export_dialog import KINDS, ExportDialog
 
-LTF = ExportItem("LTF · fast · 0:34", ("LTF",), 90_000, 40_000, has_regions=True)
+LTF = ExportItem(name="LTF · fast · 0:34", genes=("LTF",), bins=90_000, tissue_bins=40_000, has_regions=True)
 AGAIN = replace(LTF, name="LTF · instant", has_regions=False, has_script=False)
 
 
