@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..engine.benchmark.benchmark import Outcome
+    from ..engine.runs.run import Job
+    from ..engine.slides.slide import Slide
 
 SAVE_EVERY_S = 10.0
 """The file is written anew so often while outcomes come quickly: a long run that is stopped leaves what it has."""

@@ -29,7 +29,7 @@ def test_the_value_is_what_is_ticked(dialog, tmp_path):
     dialog.format_box.setCurrentText("SVG")
     nothing = dict.fromkeys((name for name, *_ in KINDS), False)
     assert dialog.value() == ExportChoice(
-        tmp_path, **nothing | {"csv": True, "comparison": True}, figure_format="svg", every_result=False
+        folder=tmp_path, **nothing | {"csv": True, "comparison": True}, figure_format="svg", every_result=False
     )
     dialog.every_button.click()
     assert dialog.value().every_result
