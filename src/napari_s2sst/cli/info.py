@@ -51,9 +51,8 @@ def info(
 
 
 def _of_slide(path: Path, size_um: float | None) -> tuple[list[tuple[str, str]], dict[str, Any]]:
-    """Rows to print, and everything for JSON."""
-    from ..engine.export.reading import slide_record
-    from ..engine.slides.facts import slide_facts
+    """Rows to print of a slide, and everything for JSON."""
+    from ..engine.slides.facts import slide_facts, slide_record
     from ..engine.slides.opening import open_slide
 
     slide = open_slide(path, size_um)
@@ -67,6 +66,7 @@ def _of_slide(path: Path, size_um: float | None) -> tuple[list[tuple[str, str]],
 
 
 def _of_result(path: Path) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+    """Rows to print of a result, and everything for JSON."""
     from ..engine.export.reading import genes_of, read_result, result_facts
 
     genes = genes_of(path)

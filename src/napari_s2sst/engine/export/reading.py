@@ -1,4 +1,4 @@
-"""Turn our own exports, `imputed.h5ad` and `<gene>.ome.tif`, back into maps and the run that made them.
+"""Turn our own exports, `imputed.h5ad` and `<gene>.ome.tif`, back into maps, the run that made them, and facts for people.
 
 The table holds counts, so its sparse maps are those that were measured; the picture holds normalised values only, so its
 sparse maps hold these, as counts of the normalisation "none". The ends of the predicted interval are in neither file.
@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +20,6 @@ from ..maps import GeneMap, Normalisation, NormalisationKind, SparseMap
 from ..sampling.lattice import lattice
 from ..transcripts.grid import MAX_BINS
 from .ome_tiff import SUFFIXES, is_channels, read_channels
-
-if TYPE_CHECKING:
-    from ..slides.slide import Slide
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +111,30 @@ def run_summary(run: Mapping[str, Any]) -> str:
         ("Measured bins (SHA-256)", given.get("sparse_sha256")),
     ]
     return "\n".join(f"{name}: {value}" for name, value in lines if value not in (None, ""))
+
+
+def result_facts(result: ImportedResult) -> list[tuple[str, str]]:
+    """Describe a result, whose first gene was read, in (label, value) rows: where its maps lie, then the run that made it."""
+    if not result.maps:
+        raise BundleError(f"{result.path} holds no map. Export it again.")
+    first = result.maps[0]
+    imputed, sparse = first.imputed, first.sparse
+    rows, columns = imputed.shape
+    height, width = (length * imputed.bin_um / 1000 for length in imputed.shape)
+    y_um, x_um = imputed.origin_um
+    facts = [
+        ("Result", result.path.name),
+        ("Size", f"{width:.2f} x {height:.2f} mm, from x {x_um:g} and y {y_um:g} um"),
+        ("Bins", f"{imputed.bin_um:g} um, {columns:,} x {rows:,}; {int(sparse.measured.sum()):,} of "
+                 f"{int(imputed.tissue.sum()):,} tissue bins measured, stride {sparse.stride}"),
+        ("Values", imputed.normalisation.kind),
+        ("Truth", "known" if first.truth is not None else "unknown"),
+    ]  # fmt: skip
+    said = [line.partition(": ") for line in run_summary(result.run).splitlines()]
+    facts += [(label, value) for label, _, value in said if label not in ("Genes", "Bins", "Stride")]
+    if first.imputed.uncertainty is None or not math.isfinite(float(first.imputed.uncertainty.max(initial=0))):
+        facts.append(("Uncertainty", "none"))
+    return facts
 
 
 def _from_table(path: Path, genes: Sequence[str] | None) -> ImportedResult:
@@ -265,56 +286,3 @@ def _part(of: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _with_unit(value: Any, unit: str) -> str | None:
     return None if value is None else f"{value:g} {unit}"
-
-
-# ---- A slide of any kind, or a result of this program -> all that is known of it without its maps, as JSON knows it or as rows.
-
-
-def slide_record(slide: Slide) -> dict[str, Any]:
-    """What `s2sst info --json` prints; what a kind does not have is None, and ``genes`` is gene -> count.
-
-    Raises :class:`BundleError` when the slide can't be read.
-    """
-    extent = slide.extent_um
-    return {
-        "name": slide.name,
-        "path": str(slide.path),
-        "version": slide.version,
-        "panel": slide.panel_name,
-        "organism": slide.organism,
-        "tissue": slide.tissue_type,
-        "cells": slide.num_cells,
-        "transcripts": slide.num_transcripts,
-        "size_mm": [round(float(side), 3) for side in slide.size_mm],
-        "extent_um": [round(float(edge), 2) for edge in extent],
-        "bin_um": slide.bin_um,
-        "bin_is_assumed": slide.bin_is_assumed,
-        "pixel_size_um": slide.pixel_size_um,
-        "um_said_by": slide.um_said_by or slide.bin_said_by or None,
-        "images": [image.name for image in slide.images],
-        "genes": dict(slide.genes),
-    }
-
-
-def result_facts(result: ImportedResult) -> list[tuple[str, str]]:
-    """Describe a result, whose first gene was read, in (label, value) rows: where its maps lie, then the run that made it."""
-    if not result.maps:
-        raise BundleError(f"{result.path} holds no map. Export it again.")
-    first = result.maps[0]
-    imputed, sparse = first.imputed, first.sparse
-    rows, columns = imputed.shape
-    height, width = (length * imputed.bin_um / 1000 for length in imputed.shape)
-    y_um, x_um = imputed.origin_um
-    facts = [
-        ("Result", result.path.name),
-        ("Size", f"{width:.2f} x {height:.2f} mm, from x {x_um:g} and y {y_um:g} um"),
-        ("Bins", f"{imputed.bin_um:g} um, {columns:,} x {rows:,}; {int(sparse.measured.sum()):,} of "
-                 f"{int(imputed.tissue.sum()):,} tissue bins measured, stride {sparse.stride}"),
-        ("Values", imputed.normalisation.kind),
-        ("Truth", "known" if first.truth is not None else "unknown"),
-    ]  # fmt: skip
-    said = [line.partition(": ") for line in run_summary(result.run).splitlines()]
-    facts += [(label, value) for label, _, value in said if label not in ("Genes", "Bins", "Stride")]
-    if first.imputed.uncertainty is None or not math.isfinite(float(first.imputed.uncertainty.max(initial=0))):
-        facts.append(("Uncertainty", "none"))
-    return facts

@@ -1,6 +1,8 @@
-"""Turn an opened slide of any kind into the facts of its card: (label, value) rows, missing facts left out."""
+"""Turn an opened slide of any kind into facts: (label, value) rows for its card, and all that is known of it for JSON."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from ..errors import BundleError
 from .questions import question_of
@@ -28,6 +30,31 @@ def slide_facts(slide: Slide) -> list[tuple[str, str]]:
         ("Stains", _stains(slide)),
     ]
     return [(label, value) for label, value in rows if value]
+
+
+def slide_record(slide: Slide) -> dict[str, Any]:
+    """Gather what `s2sst info --json` prints; what a slide does not have is None, and ``genes`` is gene -> count.
+
+    Raises :class:`BundleError` when the slide can't be read.
+    """
+    return {
+        "name": slide.name,
+        "path": str(slide.path),
+        "version": slide.version,
+        "panel": slide.panel_name,
+        "organism": slide.organism,
+        "tissue": slide.tissue_type,
+        "cells": slide.num_cells,
+        "transcripts": slide.num_transcripts,
+        "size_mm": [round(float(side), 3) for side in slide.size_mm],
+        "extent_um": [round(float(edge), 2) for edge in slide.extent_um],
+        "bin_um": slide.bin_um,
+        "bin_is_assumed": slide.bin_is_assumed,
+        "pixel_size_um": slide.pixel_size_um,
+        "um_said_by": slide.um_said_by or slide.bin_said_by or None,
+        "images": [image.name for image in slide.images],
+        "genes": dict(slide.genes),
+    }
 
 
 def _stated(text: str | None) -> str:
