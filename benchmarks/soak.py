@@ -124,7 +124,8 @@ def in_the_window(trainings: int, steps: int) -> list[dict[str, float]]:
 
 def in_the_engine(trainings: int, steps: int) -> list[dict[str, float]]:
     from napari_s2sst import RunConfig, fit, open_xenium
-    from napari_s2sst.engine.runs.run import complete, prepare, write_result
+    from napari_s2sst.engine.runs.run import complete, prepare
+    from napari_s2sst.engine.runs.write import write_result
     from napari_s2sst.engine.simulated.slide import write_sample_slide
 
     config = RunConfig.preset("fast", steps=steps, batch=2, image_batch=1, symmetries=1, device="cpu")

@@ -38,13 +38,15 @@ def test_the_command_line_gives_the_weights_and_map_of_python(by_python, sample_
 
 
 def test_the_windows_worker_gives_the_weights_and_map_of_python(by_python, sample_slide, qtbot):
-    from napari_s2sst.plugin.session import Mode
-    from napari_s2sst.plugin.threads.run import Request, RunWorker
+    from napari_s2sst.engine.runs.run import CountedJob
+    from napari_s2sst.plugin.threads.request import Request
+    from napari_s2sst.plugin.threads.run import RunWorker
 
     slide = open_xenium(sample_slide)
     gene_map = slide.gene_map(GENE, bin_um=20.0)
     config = RunConfig.preset("fast", steps=STEPS, seed=SEED, device="cpu")
-    worker = RunWorker(Request((gene_map,), config, Mode.CHECK, sample_slide, images=slide.images, panel=slide))
+    counted = CountedJob(maps=(gene_map,), config=config, images=slide.images, panel=slide)
+    worker = RunWorker(Request(job=counted, slide=sample_slide))
     with qtbot.waitSignal(worker.returned, timeout=300_000) as returned:
         worker.start()
     trained, imputed = by_python

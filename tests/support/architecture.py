@@ -192,7 +192,10 @@ def probed_slides(package: Path) -> Iterator[str]:
                     yield f"{short(path, package)}:{node.lineno} probes a slide: {ast.unparse(node)}"
 
 
-OPENERS = {"Bundle", "CountCube", "AnnDataSlide", "SpatialDataSlide", "open_xenium", "open_count_cube", "open_anndata", "open_spatialdata"}  # fmt: skip
+OPENERS = {
+    "Bundle", "CountCube", "AnnDataSlide", "SpatialDataSlide",
+    "open_xenium", "open_count_cube", "open_anndata", "open_spatialdata",
+}  # fmt: skip
 """What opens a slide of one kind."""
 
 

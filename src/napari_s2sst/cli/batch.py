@@ -8,14 +8,15 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..engine.config import RunConfig
+from ..engine.config import CHECKPOINT_EVERY_S, RunConfig
 from ..engine.errors import ConfigError
+from .options import ImputeOptions, WorkerOptions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -72,7 +73,7 @@ def batch(
     tls_key: TlsKeyOption = None,
     checkpoint_every: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How often an unfinished part is saved.")
-    ] = 30.0,
+    ] = CHECKPOINT_EVERY_S,
 ) -> None:
     """Impute many genes of many slides; what is done already is not done again.
 
@@ -84,7 +85,8 @@ def batch(
     """
     from ..engine.cluster.jobs import read_jobs
 
-    tls = tls_of(cluster, workers, tls_ca, tls_cert, tls_key)
+    by = WorkerOptions(workers=workers, cluster=cluster, tls_ca=tls_ca, tls_cert=tls_cert, tls_key=tls_key)
+    tls = by.tls()
     jobs = read_jobs(jobs_file)
     if dry_run:
         from rich.console import Console
@@ -96,50 +98,31 @@ def batch(
     raise typer.Exit(run_batch(jobs, workers, cluster, tls, checkpoint_every, context.obj))
 
 
-def tls_of(
-    cluster: str | None, workers: int | None, ca_file: Path | None, cert_file: Path | None, key_file: Path | None
-) -> Tls | None:
-    """The certificates, checked against the other options. Raises ConfigError."""
-    from ..engine.cluster.connect import Tls
-
-    files = (ca_file, cert_file, key_file)
-    if cluster is not None and workers is not None:
-        raise ConfigError("--cluster and --workers exclude each other; give one of them.")
-    if not any(files):
-        return None
-    if cluster is None or not cluster.startswith("tls://"):
-        raise ConfigError("--tls-ca, --tls-cert and --tls-key are for --cluster tls://HOST:PORT; leave them out.")
-    if not all(files):
-        raise ConfigError("TLS needs all three of --tls-ca, --tls-cert and --tls-key.")
-    return Tls(*files)
-
-
-def impute_by_workers(options: Mapping[str, Any], config: RunConfig, command: str) -> int:
-    """`s2sst impute` with --workers or --cluster: ``options`` are its parameters; returns the exit status."""
+def impute_by_workers(options: ImputeOptions, config: RunConfig, command: str) -> int:
+    """`s2sst impute` with --workers or --cluster; returns the exit status."""
     from ..engine.cluster.jobs import GENES_PER_TASK, SlideJob
 
-    for name in ("tissue", "model", "stop_at", "into", "size_um"):
-        if options.get(name) is not None:
-            raise ConfigError(f"--{name.replace('_', '-')} can't be used with --workers or --cluster; leave it out.")
-    tls = tls_of(*(options[name] for name in ("cluster", "workers", "tls_ca", "tls_cert", "tls_key")))
-    from .inputs import choose_genes, slide_from_options
-
-    names = ("bundle", "map_file", "hest")
-    slide, _ = slide_from_options(
-        *(options[name] for name in names[:2]), config, options["bin_um"], options["min_qv"], options["hest"]
-    )
-    genes = choose_genes(slide, options["gene"] or [], options["genes_file"], options["all_genes"])
+    run, workers = options.run, options.workers
+    not_by_workers = {
+        "--tissue": run.tissue, "--model": run.model, "--stop-at": run.stop_at, "--into": run.into,
+        "--size-um": options.slide.size_um,
+    }  # fmt: skip
+    for option, value in not_by_workers.items():
+        if value is not None:
+            raise ConfigError(f"{option} can't be used with --workers or --cluster; leave it out.")
+    tls = workers.tls()
+    slide, _ = options.slide.open(config)
     job = SlideJob(
-        slide=next(options[name] for name in names if options[name] is not None),
-        out=options["out"],
-        genes=tuple(genes),
+        slide=options.slide.path,
+        out=run.out,
+        genes=tuple(options.genes.chosen(slide)),
         config=config,
-        regions=options["region"],
-        fill_in=options["fill_in"],
-        genes_per_task=options["genes_per_task"] or GENES_PER_TASK,
-        bin_um=options["bin_um"],
+        regions=run.region,
+        fill_in=run.fill_in,
+        genes_per_task=workers.genes_per_task or GENES_PER_TASK,
+        bin_um=options.slide.bin_um,
     )
-    return run_batch([job], options["workers"], options["cluster"], tls, options["checkpoint_every"], command)
+    return run_batch([job], workers.workers, workers.cluster, tls, run.checkpoint_every_s, command)
 
 
 def run_batch(
@@ -187,17 +170,17 @@ def run_batch(
     return interrupt.status or (FAILED_SOME if result.failed else 0)
 
 
-def _show_plan(console: Console, found: Plan) -> None:
+def _show_plan(console: Console, plan: Plan) -> None:
     from .terminal import say
 
-    genes = sum(len(part.genes) for part in found.parts)
-    say(console, f"{_count(len(found.parts), 'part')} missing, {genes:,} genes of {_count(len(found.jobs), 'job')}; "
-                 f"{found.genes_done:,} genes are done.")  # fmt: skip
-    for part in found.parts[:SHOWN]:
+    genes = sum(len(part.genes) for part in plan.parts)
+    say(console, f"{_count(len(plan.parts), 'part')} missing, {genes:,} genes of {_count(len(plan.jobs), 'job')}; "
+                 f"{plan.genes_done:,} genes are done.")  # fmt: skip
+    for part in plan.parts[:SHOWN]:
         why = f" (again: {part.why})" if part.why else ""
         say(console, f"  {part.title} -> {part.folder}{why}")
-    if len(found.parts) > SHOWN:
-        say(console, f"  and {len(found.parts) - SHOWN:,} more")
+    if len(plan.parts) > SHOWN:
+        say(console, f"  and {len(plan.parts) - SHOWN:,} more")
 
 
 def _count(number: int, what: str) -> str:
@@ -226,27 +209,28 @@ class _Progress:
             self._live.__exit__(*error)
 
     def show(self, event: Any) -> None:
-        from ..engine.cluster.events import Imputing, PartDone, PartFailed, PartStarted, PartTold, Planned
+        from ..engine.cluster.events import PartDone, PartFailed, PartStarted, PartTold, Planned
         from ..engine.events import Recovered, Stepped, Unsaved
+        from ..engine.runs.events import Imputing
         from .terminal import say
 
         match event:
-            case Planned(plan=found, workers=workers):
-                self._total = len(found.parts)
-                by = f" by {_count(workers, 'worker')}" if found.parts else ""
-                done = f"; {found.genes_done:,} genes are done" if found.genes_done else ""
+            case Planned(plan=plan, workers=workers):
+                self._total = len(plan.parts)
+                by = f" by {_count(workers, 'worker')}" if plan.parts else ""
+                done = f"; {plan.genes_done:,} genes are done" if plan.genes_done else ""
                 say(self._console, f"{_count(self._total, 'part')} to do{by}{done}")
-                for sentence in found.again[:SHOWN]:
+                for sentence in plan.again[:SHOWN]:
                     say(self._console, f"Again: {sentence}")
             case PartStarted(part=part, worker=worker, attempt=attempt):
                 self._now[id(part)] = (part, "begins")
                 if attempt > 1:
                     say(self._console, f"{part.title}: attempt {attempt}, {worker}")
-            case PartTold(part=part, event=Stepped() as told):
-                steps = f"step {told.step:,}" + (f"/{told.steps:,}" if told.steps else "")
-                self._now[id(part)] = (part, f"{steps}, loss {told.loss:.4f}")
-            case PartTold(part=part, event=Imputing(gene=gene, number=number, of=of)):
-                self._now[id(part)] = (part, f"imputing {gene} ({number} of {of})")
+            case PartTold(part=part, event=Stepped() as stepped):
+                steps = f"step {stepped.step:,}" + (f"/{stepped.steps:,}" if stepped.steps else "")
+                self._now[id(part)] = (part, f"{steps}, loss {stepped.loss:.4f}")
+            case PartTold(part=part, event=Imputing(gene=gene, number=number, total=total)):
+                self._now[id(part)] = (part, f"imputing {gene} ({number} of {total})")
             case PartTold(part=part, event=Recovered(what=problem) | Unsaved(why=problem)):
                 say(self._console, f"{part.title}: {problem}")
             case PartDone(part=part, facts=facts):

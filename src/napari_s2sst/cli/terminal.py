@@ -11,7 +11,8 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..engine.events import Command, Finished, Recovered, Started, Stepped, Unsaved, Validated
+from ..engine.events import Command, Finished, Recovered, Started, Stepped, Unsaved, Validated, clock
+from ..engine.runs.events import Imputing, RunEvent, Written
 
 if TYPE_CHECKING:
-    from ..engine.network.model import Trained
+    from ..engine.runs.run import Result
     from ..engine.scores.metrics import Scores
 
 HANGUP: int | None = getattr(signal, "SIGHUP", None)
@@ -104,18 +106,34 @@ def say(console: Console, text: str, style: str = "") -> None:
         console.print(Text(text, style=style), soft_wrap=True, highlight=False)
 
 
-def follow(events: Generator[Any, Command | None, Trained], console: Console, interrupt: Interrupt) -> Trained:
-    """Run a training to its end, showing how far it is; an interrupt is passed on as STOP."""
+def follow(run: Generator[RunEvent, Command | None, Result], console: Console, interrupt: Interrupt) -> RunEvent:
+    """Show how far a run's training is, passing an interrupt on as STOP; returns the first event after it."""
     progress = _LiveProgress(console) if console.is_terminal else _PlainProgress(console)
     with progress:
+        event = next(run)
+        while not isinstance(event, Imputing):
+            with contextlib.suppress(*UNREAD):
+                progress.show(event)
+            event = run.send(Command.STOP if interrupt.pressed else None)
+    return event
+
+
+def follow_imputing(
+    event: RunEvent, run: Generator[RunEvent, Command | None, Result], console: Console
+) -> tuple[Result, tuple[Path, ...]]:
+    """Say which gene is imputed, but no more than a line every few seconds; returns the result and its files."""
+    last, paths = -math.inf, ()
+    while True:
+        match event:
+            case Imputing(gene=gene, number=number, total=total) if time.monotonic() - last >= PLAIN_EVERY_S:
+                last = time.monotonic()
+                say(console, f"Imputing {gene} ({number} of {total})")
+            case Written(paths=paths):
+                pass
         try:
-            event = next(events)
-            while True:
-                with contextlib.suppress(*UNREAD):
-                    progress.show(event)
-                event = events.send(Command.STOP if interrupt.pressed else None)
+            event = next(run)
         except StopIteration as end:
-            return end.value
+            return end.value, paths
 
 
 class _Progress(ABC):
@@ -210,26 +228,6 @@ class _LiveProgress(_Progress):
             "timing a few steps" if share is None else f"{share:.0%}",
         )
         self._live.update(Group(bar, Text(self.line())))
-
-
-def imputing(console: Console, genes: int) -> Callable[[int, str], None]:
-    """Called before each gene: says which one it is, but no more than a line every few seconds."""
-    last = -math.inf
-
-    def on_gene(index: int, gene: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= PLAIN_EVERY_S:
-            last = time.monotonic()
-            say(console, f"Imputing {gene} ({index + 1} of {genes})")
-
-    return on_gene
-
-
-def clock(seconds: float) -> str:
-    """Seconds as m:ss, or h:mm:ss from an hour on."""
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def show_scores(console: Console, scores: Mapping[str, Mapping[str, Scores]]) -> None:

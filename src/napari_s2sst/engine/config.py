@@ -31,6 +31,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 PRESETS = ("instant", "fast", "balanced", "paper")
 
+CHECKPOINT_EVERY_S = 30.0
+"""Between two checkpoints of a training: work that a crash may cost."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)

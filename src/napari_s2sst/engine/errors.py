@@ -1,8 +1,10 @@
 """What can go wrong, as sentences a user can act on: what, where, what to do.
 
 All derive from :class:`S2SSTError`, itself a plain ``Exception``: a napari worker swallows every ``RuntimeError``,
-so none of these may be one.
+so none of these may be one. :func:`sentence` makes one of any other error.
 """
+
+from dataclasses import dataclass
 
 
 class S2SSTError(Exception):
@@ -35,3 +37,23 @@ class CheckpointError(S2SSTError):
 
 class ExportError(S2SSTError):
     """A result can't be written."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What is said of errors that have no sentence of their own, by who runs into them."""
+
+    shortage: str
+    """Where the memory was not enough: what to do."""
+    unexpected: str
+    """Of a mistake of ours; ``{kind}`` is the error's class, ``{text}`` what it says and ``{line}`` the first line of that."""
+
+
+def sentence(error: BaseException, advice: Advice) -> str:
+    """What a user reads of an error of any kind: one sentence, no traceback."""
+    if isinstance(error, S2SSTError):
+        return str(error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return f"The memory was not enough. {advice.shortage}"
+    lines = str(error).strip().splitlines() or ["no further explanation"]
+    return advice.unexpected.format(kind=type(error).__name__, line=lines[0], text=" ".join(str(error).split()))

@@ -127,3 +127,10 @@ class Waiting:
 
 
 Event = Started | Stepped | Validated | Previewed | Finished | Recovered | Unsaved
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people read them: ``0:47``, ``2:00``, ``1:00:00``."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

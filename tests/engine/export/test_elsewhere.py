@@ -19,7 +19,8 @@ from shapely.geometry import box
 
 from napari_s2sst import GeneMap, RunConfig, fit, interpolate, open_xenium, sample
 from napari_s2sst.engine.export.tables import write_h5ad, write_ome_tiff
-from napari_s2sst.engine.runs.run import complete, prepare, write_result
+from napari_s2sst.engine.runs.run import complete, prepare
+from napari_s2sst.engine.runs.write import write_result
 from napari_s2sst.engine.sampling.regions import Region
 from napari_s2sst.engine.slides.bins import open_count_cube
 

@@ -14,7 +14,8 @@ from napari_s2sst import GeneMap, RunConfig, fit, interpolate, open_xenium, samp
 from napari_s2sst.engine.errors import BundleError
 from napari_s2sst.engine.export.reading import genes_of, is_result, read_result, run_summary
 from napari_s2sst.engine.export.tables import write_h5ad, write_ome_tiff
-from napari_s2sst.engine.runs.run import complete, describe, prepare, write_result
+from napari_s2sst.engine.runs.run import complete, prepare
+from napari_s2sst.engine.runs.write import describe, write_result
 from napari_s2sst.engine.sampling.lattice import refine, sparse_layer
 from napari_s2sst.engine.scores.metrics import error_map
 from napari_s2sst.engine.slides.bins import open_count_cube

@@ -165,7 +165,8 @@ from napari_s2sst import RunConfig
 from napari_s2sst.engine.network.model import load_model, shipped_model
 from napari_s2sst.engine.export.choice import ExportChoice
 from napari_s2sst.engine.benchmark.benchmark import PeakMemory
-from napari_s2sst.engine.runs.run import complete, prepare, write_result
+from napari_s2sst.engine.runs.run import complete, prepare
+from napari_s2sst.engine.runs.write import write_result
 from napari_s2sst.engine.slides.slide import Slide
 from napari_s2sst.engine.transcripts.panel import MapsOnDemand, counted
 

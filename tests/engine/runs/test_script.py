@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from shapely.geometry import box
 
 from napari_s2sst import RunConfig, fit, open_xenium, train
-from napari_s2sst.cli.impute import read_settings
+from napari_s2sst.cli.options import read_settings
 from napari_s2sst.engine.errors import ExportError
 from napari_s2sst.engine.events import Command, Stepped, Validated
 from napari_s2sst.engine.export.choice import ExportChoice
-from napari_s2sst.engine.runs.run import complete, prepare, write_result
+from napari_s2sst.engine.runs.run import complete, prepare
 from napari_s2sst.engine.runs.script import script_of, settings_of, write_script
+from napari_s2sst.engine.runs.write import write_result
 from napari_s2sst.engine.sampling.regions import Region
 from napari_s2sst.engine.slides.bins import open_count_cube
 from napari_s2sst.engine.slides.opening import open_slide

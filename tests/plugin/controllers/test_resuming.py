@@ -15,14 +15,16 @@ import torch
 
 from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.errors import TrainingError
-from napari_s2sst.engine.runs.kept import CHECKPOINT, RECORD, Painted, SavedRun, new_training
-from napari_s2sst.engine.runs.kept import left_behind as left
+from napari_s2sst.engine.runs.run import CountedJob
+from napari_s2sst.engine.runs.saved_run import CHECKPOINT, RECORD, Painted, SavedRun, new_saved_run
+from napari_s2sst.engine.runs.saved_run import left_behind as left
 from napari_s2sst.engine.sampling.lattice import sample
 from napari_s2sst.engine.slides.bins import open_count_cube
 from napari_s2sst.engine.training.checkpoint import unfinished
 from napari_s2sst.engine.training.train import fit
 from napari_s2sst.plugin.session import Mode, Sampling
-from napari_s2sst.plugin.threads.run import Request, run
+from napari_s2sst.plugin.threads.request import Request
+from napari_s2sst.plugin.threads.run import run
 from napari_s2sst.plugin.viewer.tissue_layer import ERASED
 
 SMALL = dict(
@@ -100,18 +102,18 @@ def killed_window(slide: Path, state_folder: Path, steps: int, until: int) -> Sa
     return kept[0]
 
 
-def left_behind(slide: Path, *genes: str, until: int = 3, **changes) -> SavedRun:
+def left_behind(slide: Path, *genes: str, until: int = 3, size_um: float | None = None, **changes) -> SavedRun:
     """A training of the window's own worker that took some steps and was then heard of no more."""
     maps = tuple(open_count_cube(slide, 10.0).gene_maps(list(genes or ("WAVE",)), bin_um=10.0))
     config = RunConfig.preset("fast", bin_um=10.0, **SMALL)
-    given = dict(slide=slide, slide_name="cube", kept=new_training(), keep_every_s=0.0)
-    request = Request(maps, config, Mode.CHECK, **{**given, **changes})
+    given = dict(slide=slide, slide_name="cube", saved_run=new_saved_run(), checkpoint_every_s=0.0)
+    request = Request(job=CountedJob(maps=maps, config=config, size_um=size_um), **{**given, **changes})
     running = run(request)
     while getattr(next(running), "step", 0) < until:
         continue
     running.close()
-    request.kept.release()
-    return request.kept
+    request.saved_run.release()
+    return request.saved_run
 
 
 def offer(dock, qtbot) -> str:
@@ -210,7 +212,7 @@ def test_a_dock_closed_in_the_middle_of_a_training_offers_it_when_it_is_opened_a
     dock, train = small
     train(EVER)
     qtbot.waitUntil(lambda: any(step_of(kept) for kept in kept_in(state_folder)), timeout=300_000)
-    viewer, gene, kept = dock.viewer, dock.session.gene, dock.run_queue.request.kept
+    viewer, gene, kept = dock.viewer, dock.session.gene, dock.run_queue.request.saved_run
     viewer.window.remove_dock_widget(dock)
     qtbot.waitUntil(lambda: any(each.folder == kept.folder for each in left()), timeout=300_000)
     again = viewer.window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
@@ -252,12 +254,13 @@ def test_several_genes_painted_tissue_and_a_row_that_waits_come_back(dock, qtbot
     tissue = values["WAVE"].tissue & (edits != ERASED)
     maps = (replace(values["WAVE"], tissue=tissue),)
     first = fit([sample(values["RIDGE"], 2)], RunConfig.preset("fast", bin_um=10.0, **{**SMALL, "steps": 1}))
-    kept = new_training()
+    kept = new_saved_run()
+    config = RunConfig.preset("fast", bin_um=10.0, **SMALL)
     request = Request(
-        maps, RunConfig.preset("fast", bin_um=10.0, **SMALL), Mode.CHECK, cube, start=first, edited_tissue=True,
-        painted=painted, slide_name="cube", waiting=("RIDGE",), kept=kept, keep_every_s=0.0,
+        job=CountedJob(maps=maps, config=config, start=first, edited_tissue=True), slide=cube, painted=painted,
+        slide_name="cube", waiting=("RIDGE",), saved_run=kept, checkpoint_every_s=0.0,
     )  # fmt: skip
-    whole = _end(run(replace(request, kept=None)))
+    whole = _end(run(replace(request, saved_run=None)))
     running = run(request)
     while getattr(next(running), "step", 0) < 3:
         continue

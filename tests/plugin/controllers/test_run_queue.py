@@ -10,9 +10,10 @@ from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.errors import TrainingError
 from napari_s2sst.engine.events import Command, Finished, Started, Stepped
 from napari_s2sst.engine.maps import GeneMap
+from napari_s2sst.engine.runs.run import CountedJob
 from napari_s2sst.plugin.controllers.run_queue import RunQueue
-from napari_s2sst.plugin.session import Mode, Session, State
-from napari_s2sst.plugin.threads import run as worker
+from napari_s2sst.plugin.session import Session, State
+from napari_s2sst.plugin.threads.request import Request
 
 STARTED = Started(genes=("LTF",), device="CPU", parameters=1, held_out_bins=0)
 
@@ -31,7 +32,8 @@ def start(run_queue, tmp_path, qtbot):
     def begin(run) -> None:
         run_queue.run = run
         gene_map = GeneMap(np.ones((48, 48)), gene="LTF")
-        run_queue.start(worker.Request((gene_map,), RunConfig.preset("fast"), Mode.CHECK, tmp_path))
+        job = CountedJob(maps=(gene_map,), config=RunConfig.preset("fast"))
+        run_queue.start(Request(job=job, slide=tmp_path))
         qtbot.waitUntil(lambda: run_queue.session.state is State.TRAINING, timeout=300_000)
 
     return begin

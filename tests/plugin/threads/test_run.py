@@ -1,16 +1,25 @@
 """A run in a napari thread: told, stopped, and every failure a sentence."""
 
+import gc
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from napari_s2sst.engine.config import RunConfig
-from napari_s2sst.engine.errors import TrainingError
+from napari_s2sst.engine.errors import TrainingError, sentence
 from napari_s2sst.engine.events import Command, Finished, Started, Stepped
+from napari_s2sst.engine.imputing.impute import impute
 from napari_s2sst.engine.maps import GeneMap
-from napari_s2sst.engine.runs.run import prepare
+from napari_s2sst.engine.runs import maps_on_disk
+from napari_s2sst.engine.runs.events import Imputing
+from napari_s2sst.engine.runs.maps_on_disk import MapsInFile
+from napari_s2sst.engine.runs.run import CountedJob, prepare
 from napari_s2sst.engine.slides.xenium import open_xenium
-from napari_s2sst.plugin.session import Mode
-from napari_s2sst.plugin.threads.run import Request, RunWorker, run, seen_of, sentence
+from napari_s2sst.plugin.threads.request import Request
+from napari_s2sst.plugin.threads.run import ADVICE, RunWorker, run
 from napari_s2sst.plugin.threads.tasks import impute_instantly
 
 SMALL = dict(batch=2, image_batch=1, symmetries=1, device="cpu")
@@ -21,8 +30,9 @@ def request_of(tmp_path):
     rng = np.random.default_rng(0)
     gene_map = GeneMap(rng.poisson(3.0, (48, 48)), gene="LTF")
 
-    def make(mode=Mode.CHECK, **settings) -> Request:
-        return Request((gene_map,), RunConfig.preset("fast", **SMALL, **settings), mode, tmp_path)
+    def make(*, fill_in=False, **settings) -> Request:
+        config = RunConfig.preset("fast", **SMALL, **settings)
+        return Request(job=CountedJob(maps=(gene_map,), config=config, fill_in=fill_in), slide=tmp_path)
 
     return make
 
@@ -62,7 +72,7 @@ def test_an_error_in_the_thread_arrives_as_a_sentence(qtbot, request_of, tmp_pat
     worker = RunWorker(request_of(steps=2, images=tmp_path / "nowhere"))
     with qtbot.waitSignal(worker.errored, timeout=300_000) as errored:
         worker.start()
-    text = sentence(errored.args[0])
+    text = sentence(errored.args[0], ADVICE)
     assert "nowhere" in text
     assert "Traceback" not in text
     qtbot.waitUntil(lambda: not worker.is_running, timeout=300_000)
@@ -70,22 +80,22 @@ def test_an_error_in_the_thread_arrives_as_a_sentence(qtbot, request_of, tmp_pat
 
 def test_a_runtime_error_is_not_swallowed(request_of):
     """napari's worker swallows a RuntimeError; this one is real: 32 channels don't divide by 7 heads."""
-    broken = request_of(steps=2, start_from="random").config
-    network = broken.network.model_copy(update={"heads": 7, "attention": True})
-    config = broken.model_copy(update={"network": network})
-    running = run(Request(request_of(steps=2).maps, config, Mode.CHECK, request_of().slide))
+    request = request_of(steps=2, start_from="random")
+    network = request.job.config.network.model_copy(update={"heads": 7, "attention": True})
+    config = request.job.config.model_copy(update={"network": network})
+    running = run(replace(request, job=replace(request.job, config=config)))
     with pytest.raises(TrainingError, match="computing library"):
         for _ in running:
             pass
 
 
 def test_memory_errors_say_what_to_do():
-    assert "Choose the device CPU" in sentence(RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"))
+    assert "Choose the device CPU" in sentence(RuntimeError("CUDA out of memory. Tried to allocate 20 GiB"), ADVICE)
     assert not issubclass(TrainingError, RuntimeError)
 
 
 def test_fill_in_makes_a_finer_map_without_scores(request_of):
-    running = run(request_of(Mode.FILL_IN, steps=2))
+    running = run(request_of(fill_in=True, steps=2))
     try:
         while True:
             next(running)
@@ -108,20 +118,67 @@ def test_a_command_reaches_the_engine(request_of):
     assert event.stopped
 
 
-@pytest.mark.parametrize("mode", [Mode.CHECK, Mode.FILL_IN])
-def test_the_window_looks_at_the_panel_as_the_command_line_does(sample_slide, mode):
+@pytest.mark.parametrize("fill_in", [False, True])
+def test_the_window_looks_at_the_panel_as_the_command_line_does(sample_slide, fill_in):
     slide, config = open_xenium(sample_slide), RunConfig.preset("instant", bin_um=20, image=False)
     gene = next(iter(slide.genes))
-    request = Request((slide.gene_map(gene, 20),), config, mode, sample_slide, panel=slide)
-    (here,) = seen_of(request)
-    (there,) = prepare(slide, [gene], config, fill_in=mode is Mode.FILL_IN).sparse
+    counted = CountedJob(maps=(slide.gene_map(gene, 20),), config=config, fill_in=fill_in, panel=slide)
+    (here,) = counted.prepared().sparse
+    (there,) = prepare(slide, [gene], config, fill_in=fill_in).sparse
     np.testing.assert_array_equal(here.coexpressed, there.coexpressed)
 
 
 def test_the_map_at_once_does_not_wait_for_the_other_genes_to_be_counted(sample_slide):
     slide = open_xenium(sample_slide)
     config = RunConfig.preset("instant", bin_um=20, device="cpu")
-    request = Request((slide.gene_map(next(iter(slide.genes)), 20),), config, Mode.CHECK, sample_slide, panel=slide)
-    assert impute_instantly(request).job.sparse[0].coexpressed is None
-    seen_of(request)
-    assert impute_instantly(request).job.sparse[0].coexpressed is not None
+    counted = CountedJob(maps=(slide.gene_map(next(iter(slide.genes)), 20),), config=config, panel=slide)
+    assert impute_instantly(counted).job.sparse[0].coexpressed is None
+    counted.prepared()
+    assert impute_instantly(counted).job.sparse[0].coexpressed is not None
+
+
+def test_the_maps_of_a_large_panel_are_in_a_file_that_goes_with_the_result(monkeypatch, tmp_path):
+    """As on the command line; large is what HELD_BYTES says."""
+    monkeypatch.setattr(maps_on_disk, "HELD_BYTES", 100_000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    rng = np.random.default_rng(0)
+    maps = tuple(GeneMap(rng.poisson(3.0, (48, 48)), gene=f"G{number}") for number in range(3))
+    config = RunConfig.preset("fast", **SMALL, steps=1)
+    request = Request(job=CountedJob(maps=maps, config=config, fill_in=True), slide=tmp_path)
+    held = _end(run(replace(request, job=replace(request.job, maps=maps[:1], fill_in=False))))
+    assert isinstance(held.imputed, tuple), "a single small map needs no file"
+    result = _end(run(request))
+    assert isinstance(result.imputed, MapsInFile)
+    assert [gene_map.gene for gene_map in result.imputed] == ["G0", "G1", "G2"]
+    again = impute(result.trained, result.job.sparse[2])
+    np.testing.assert_array_equal(result.imputed[2].values, again.values)
+    np.testing.assert_array_equal(result.imputed[2].upper, again.upper)
+    assert list(tmp_path.iterdir()) == [], "the file has no name to be left behind"
+    file = result.imputed._file
+    del result
+    gc.collect()
+    assert file.closed
+
+
+def test_stop_while_imputing_keeps_the_genes_that_are_done():
+    rng = np.random.default_rng(0)
+    maps = tuple(GeneMap(rng.poisson(3.0, (48, 48)), gene=f"G{number}") for number in range(3))
+    config = RunConfig.preset("fast", **SMALL, steps=1)
+    running = run(Request(job=CountedJob(maps=maps, config=config, fill_in=True), slide=Path("slide")))
+    event = next(running)
+    while not (isinstance(event, Imputing) and event.number == 2):
+        event = next(running)
+    with pytest.raises(StopIteration) as end:
+        running.send(Command.STOP)
+    result = end.value.value
+    assert [sparse.gene for sparse in result.job.sparse] == [gene_map.gene for gene_map in result.imputed] == ["G0"]
+    assert len(result.job.truth) == 1
+    assert set(result.scores) == {"G0"}
+
+
+def _end(running):
+    try:
+        while True:
+            next(running)
+    except StopIteration as end:
+        return end.value

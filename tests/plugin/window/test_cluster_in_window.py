@@ -18,16 +18,18 @@ from napari_s2sst.engine.cluster.remote import NO_WORKER, train_on_cluster
 from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.events import Stepped
 from napari_s2sst.engine.network.model import save_model
-from napari_s2sst.engine.runs.kept import left_behind
+from napari_s2sst.engine.runs.execute import NOTHING_LEARNT
+from napari_s2sst.engine.runs.run import CountedJob
+from napari_s2sst.engine.runs.saved_run import left_behind
 from napari_s2sst.engine.runs.script import script_of
 from napari_s2sst.engine.sampling.lattice import sample
 from napari_s2sst.engine.slides.bins import open_count_cube
 from napari_s2sst.engine.training.train import fit
 from napari_s2sst.plugin.panels.training.cluster_dialog import ClusterDialog
 from napari_s2sst.plugin.panels.training.place import CHOOSE, CHOOSE_OTHER, HERE, PlaceBox
-from napari_s2sst.plugin.session import Mode, State
+from napari_s2sst.plugin.session import State
 from napari_s2sst.plugin.threads.request import Request
-from napari_s2sst.plugin.threads.run import NOTHING_LEARNT, run
+from napari_s2sst.plugin.threads.run import run
 
 SMALL = dict(
     blocks=1, channels=8, growth=4, start_from="random", batch=3, image_batch=2, symmetries=1, device="cpu", steps=8
@@ -127,7 +129,9 @@ def test_a_training_from_a_model_file_has_the_weights_of_one_here_and_its_script
     maps = tuple(open_count_cube(cube).gene_maps(["WAVE"], bin_um=10.0))
     config = RunConfig.preset("fast", bin_um=10.0, **SMALL)
     path = save_model(tmp_path / "first.safetensors", fit([sample(maps[0], 2)], config))
-    request = Request(maps, config.changed(start_from=path), Mode.FILL_IN, cube)  # which scores nothing, so it is quick
+    config = config.changed(start_from=path)
+    job = CountedJob(maps=maps, config=config, fill_in=True)  # which scores nothing, so it is quick
+    request = Request(job=job, slide=cube)
     here, there = _end(run(request)), _end(run(replace(request, cluster=ClusterPlace(pool.address))))
     assert all(torch.equal(each, there.trained.weights[name]) for name, each in here.trained.weights.items())
     assert "start_from=$here/start.safetensors" in script_of(there, cube)
@@ -136,7 +140,8 @@ def test_a_training_from_a_model_file_has_the_weights_of_one_here_and_its_script
 def test_a_device_that_only_this_computer_has_keeps_no_worker_from_training(pool, cube):
     maps = tuple(open_count_cube(cube).gene_maps(["WAVE"], bin_um=10.0))
     config = RunConfig.preset("fast", bin_um=10.0, **SMALL | {"device": "cuda:7"})
-    request = Request(maps, config, Mode.FILL_IN, cube, cluster=ClusterPlace(pool.address))
+    job = CountedJob(maps=maps, config=config, fill_in=True)
+    request = Request(job=job, slide=cube, cluster=ClusterPlace(pool.address))
     result = _end(run(request))
     assert result.trained.steps == SMALL["steps"]
     assert result.trained.config.device == "cuda:7"
@@ -251,7 +256,7 @@ def test_a_run_that_is_left_for_another_slide_ends_on_the_cluster_too_and_leaves
 def test_a_run_whose_dock_is_closed_ends_on_the_cluster_too_and_is_offered_again(small, qtbot, pool):
     dock, train = small
     train(EVER, pool.address)
-    qtbot.waitUntil(lambda: dock.run_queue.request.kept.checkpoint.exists(), timeout=300_000)
+    qtbot.waitUntil(lambda: dock.run_queue.request.saved_run.checkpoint.exists(), timeout=300_000)
     dock.viewer.window.remove_dock_widget(dock)
     until_nothing_is_under_way(pool, qtbot)
     qtbot.waitUntil(lambda: len(left_behind()) == 1, timeout=300_000)
@@ -262,7 +267,7 @@ def test_a_cluster_that_is_lost_is_said_and_what_it_had_learnt_goes_on_here(smal
     with WorkerPool(workers=1) as pool:
         train(EVER, pool.address)
         until_step(dock, qtbot, 20)
-        before = dock.run_queue.request.kept
+        before = dock.run_queue.request.saved_run
         qtbot.waitUntil(before.checkpoint.exists, timeout=300_000)
     qtbot.waitUntil(lambda: bool(dock.session.message), timeout=300_000)
     assert dock.session.cluster.address in dock.session.message

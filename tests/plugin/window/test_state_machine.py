@@ -22,10 +22,12 @@ from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.errors import TrainingError
 from napari_s2sst.engine.events import Command, Finished, Started, Stepped
 from napari_s2sst.engine.maps import GeneMap
+from napari_s2sst.engine.runs.events import Stage
+from napari_s2sst.engine.runs.run import CountedJob
 from napari_s2sst.engine.sampling.regions import Region
 from napari_s2sst.plugin.controllers.run_queue import RunQueue
 from napari_s2sst.plugin.session import Mode, Session, Several, State
-from napari_s2sst.plugin.threads import run as worker
+from napari_s2sst.plugin.threads.request import Request
 from napari_s2sst.plugin.viewer.comparison import CompareChoice, CompareMode
 
 # ---- every button in every state
@@ -125,10 +127,10 @@ def test_every_button_in_every_state(dock, qtbot, train, sample_slide, tmp_path)
 
 def quick(request, *, steps: int, fails: bool):
     """A run as the engine tells it, too quick to learn; every event says whose it is by the request's seed."""
-    own = request.config.seed
-    yield worker.Stage("Getting ready ...")
+    own = request.job.config.seed
+    yield Stage("Getting ready ...")
     command = yield Started(
-        genes=tuple(each.gene for each in request.maps), device="CPU", parameters=own, held_out_bins=0
+        genes=tuple(each.gene for each in request.job.maps), device="CPU", parameters=own, held_out_bins=0
     )
     step = 0
     while step < steps and command is not Command.STOP:
@@ -140,7 +142,7 @@ def quick(request, *, steps: int, fails: bool):
     if fails:
         raise TrainingError("on purpose")
     yield Finished(step, 1.0, command is Command.STOP)
-    yield worker.Stage("Imputing ...")
+    yield Stage("Imputing ...")
     time.sleep(0.002)
     return own
 
@@ -169,12 +171,12 @@ class Clicks(RuleBasedStateMachine):
         self.run_queue.failed.connect(self.failed.append)
 
     def run(self, request):
-        steps, fails = self.outcomes[request.config.seed]
+        steps, fails = self.outcomes[request.job.config.seed]
         return (yield from quick(request, steps=steps, fails=fails))
 
     def began(self, request) -> None:
-        assert request.config.seed not in self.begun, "a run begins once"
-        self.current = request.config.seed
+        assert request.job.config.seed not in self.begun, "a run begins once"
+        self.current = request.job.config.seed
         self.begun.append(self.current)
 
     def told(self, event) -> None:
@@ -200,7 +202,7 @@ class Clicks(RuleBasedStateMachine):
             self.asked.append(seed)
             gene_map = GeneMap(np.ones((16, 16) if fits else (3, 3)), gene=f"G{seed}")
             config = RunConfig.preset("fast", seed=seed)
-            requests.append(worker.Request((gene_map,), config, Mode.CHECK, Path("slide")))
+            requests.append(Request(job=CountedJob(maps=(gene_map,), config=config), slide=Path("slide")))
         before = list(self.begun)
         try:
             self.run_queue.start(*requests)

@@ -14,23 +14,23 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import S2SSTError
+from ..config import CHECKPOINT_EVERY_S
+from ..errors import S2SSTError, sentence
 from ..events import Command
 from ..files import check_output_folder
-from ..training.checkpoint import CHECKPOINT_NAME, EVERY_S
+from ..training.checkpoint import CHECKPOINT_NAME
 from .events import BatchEvent, BatchResult, PartDone, PartFailed, PartStarted, PartTold, Planned
 from .jobs import SlideJob, check_folders
-from .plan import Part, Plan, identity_of, open_job, plan, prepare_part, remove_if_empty
+from .plan import ATTEMPTS, Part, Plan, identity_of, open_job, plan, prepare_part, remove_if_empty
 
 if TYPE_CHECKING:
+    from ..runs.execute import Output
+    from ..runs.run import Job
     from ..slides.slide import Slide
     from .connect import Tls
     from .pool import Assignment, WorkerPool
 
-ATTEMPTS = 3
-"""Of each part."""
-
-TELL_EVERY_S = 1.0
+PART_TOLD_EVERY_S = 1.0
 """So often a worker tells how far it is; hundreds of them share one scheduler."""
 
 FAREWELL_S = 10.0
@@ -44,7 +44,7 @@ def run_jobs(
     workers: int | None = None,
     cluster: str | None = None,
     tls: Tls | None = None,
-    checkpoint_every_s: float = EVERY_S,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
     command: str = "",
 ) -> Batch:
     """Do what is missing of the jobs; yields events and returns :class:`BatchResult`.
@@ -110,8 +110,8 @@ class _Slides:
         self._of: Path | None = None
         self._slide: Slide | None = None
 
-    def prepared(self, part: Part) -> Any:
-        """The part's :class:`~.run.Job`. Raises as opening and preparing do."""
+    def prepared(self, part: Part) -> Job:
+        """The part, as a job. Raises as opening and preparing do."""
         if self._of != part.job.slide:
             self._slide, self._of = open_job(part.job)[0], part.job.slide
         return prepare_part(part, self._slide)
@@ -119,7 +119,7 @@ class _Slides:
 
 def _here(found: Plan, every_s: float, command: str) -> Batch:
     """All parts in this process."""
-    from .part import sentence, this_process
+    from .part import ADVICE, this_process
 
     tally, slides = _Tally(found), _Slides()
     for part in found.parts:
@@ -132,7 +132,7 @@ def _here(found: Plan, every_s: float, command: str) -> Batch:
             except Exception as error:
                 is_final = attempt == ATTEMPTS
                 remove_if_empty(part.folder)
-                tally.hear((yield tally.add(PartFailed(part, sentence(error), attempt, is_final))))
+                tally.hear((yield tally.add(PartFailed(part, sentence(error, ADVICE), attempt, is_final))))
                 continue
             if ended is not None:
                 tally.hear((yield tally.add(ended)))
@@ -145,23 +145,28 @@ def _one_here(
 ) -> Generator[BatchEvent, Command | None, PartDone | None]:
     from .part import Abandoned, finish, work
 
-    began, answer = time.time(), None
+    began = time.time()
     part.folder.mkdir(exist_ok=True)
-    steps = work(slides.prepared(part), checkpoint=part.folder / CHECKPOINT_NAME, every_s=every_s)
+    job, checkpoint = slides.prepared(part), part.folder / CHECKPOINT_NAME
+    steps = work(job, checkpoint=checkpoint, every_s=every_s, output=output_of(part, command))
     try:
         event = next(steps)
         while True:
             tally.hear((yield PartTold(part, event)))
-            answer = Command.STOP if tally.is_stopped else None
-            event = steps.send(answer)
+            event = steps.send(Command.STOP if tally.is_stopped else None)
     except StopIteration as end:
-        files, facts = finish(
-            end.value, identity_of(part), part.folder, worker=worker, began=began, command=command,
-            slide_path=part.job.slide,
-        )  # fmt: skip
+        result, files = end.value
+        facts = finish(result, files, identity_of(part), part.folder, worker=worker, began=began)
         return PartDone(part, files, facts)
     except Abandoned:
         return None
+
+
+def output_of(part: Part, command: str) -> Output:
+    """Where the files of a part go."""
+    from ..runs.execute import Output
+
+    return Output(folder=part.folder, command=command, slide_path=part.job.slide)
 
 
 def _by_pool(found: Plan, pool: WorkerPool, every_s: float, command: str) -> Batch:
@@ -225,7 +230,7 @@ def _events(part: Part, assignment: Assignment, kind: str, value: Any, command: 
                 yield PartDone(part, files, facts)
 
 
-def order_for(part: Part, job: Any, every_s: float, command: str) -> dict[str, Any]:
+def order_for(part: Part, job: Job | None, every_s: float, command: str) -> dict[str, Any]:
     """What a worker needs to know of a part: its prepared ``job``, or, without one, where the whole slide is."""
     from .wire import trained_bytes
 
@@ -235,7 +240,7 @@ def order_for(part: Part, job: Any, every_s: float, command: str) -> dict[str, A
         "folder": part.folder.resolve(),
         "slide": part.job.slide.resolve(),
         "every_s": every_s,
-        "tell_every_s": TELL_EVERY_S,
+        "tell_every_s": PART_TOLD_EVERY_S,
         "command": command,
     }
     if job is None:
@@ -243,28 +248,31 @@ def order_for(part: Part, job: Any, every_s: float, command: str) -> dict[str, A
         regions = None if own.regions is None else own.regions.resolve()
         slide_job = {"slide": own.slide.resolve(), "out": own.out.resolve(), "config": own.config, "regions": regions}
         return order | {"slide_job": slide_job | {"fill_in": own.fill_in, "genes": part.genes}}
-    names = ("config", "sparse", "truth", "regions", "input_name", "read_s", "edited_tissue")
     start = None if job.start is None else trained_bytes(job.start)
-    return order | {"job": {name: getattr(job, name) for name in names}, "start": start}
+    return order | {"job": job.fields(), "start": start}
 
 
 def land(part: Part, answer: Mapping[str, Any], command: str) -> tuple[tuple[str, ...], dict[str, Any]]:
     """The files and facts of a part that a worker wrote, or that are written here from what it sent."""
     if "files" in answer:
         return answer["files"], answer["facts"]
-    from ..runs.run import Result
+    from ..runs.run import result_of
     from .part import finish
     from .wire import trained_from
 
-    job, found = prepare_part(part), answer["result"]
-    result = Result(
-        job, trained_from(found["trained"]), found["imputed"], found["scores"], found["impute_s"], found["score_s"]
+    arrived = answer["result"]
+    result = result_of(
+        prepare_part(part),
+        trained_from(arrived["trained"]),
+        arrived["imputed"],
+        arrived["scores"],
+        impute_s=arrived["impute_s"],
+        score_s=arrived["score_s"],
     )
     part.folder.mkdir(exist_ok=True)
-    return finish(
-        result, identity_of(part), part.folder, worker=answer["worker"], began=answer["began"], command=command,
-        slide_path=part.job.slide,
-    )  # fmt: skip
+    files = tuple(path.name for path in output_of(part, command).write(result))
+    facts = finish(result, files, identity_of(part), part.folder, worker=answer["worker"], began=answer["began"])
+    return files, facts
 
 
 @contextlib.contextmanager

@@ -7,17 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..events import Event
+from ..runs.events import Imputing
 from .plan import Part, Plan
-
-
-@dataclass(frozen=True)
-class Imputing:
-    """A part is trained, and this gene of it is imputed and scored now."""
-
-    gene: str
-    number: int
-    """From 1 on."""
-    of: int
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 RECORD_NAME = "part.json"
 
+ATTEMPTS = 3
+"""Of a part, or of whatever else a worker is given. A worker that dies takes what it did with it; one that dies three times
+over it was killed by it."""
+
 _LONGEST_RECORD = 10_000_000
 """Bytes; a larger file is not ours."""
 
@@ -103,7 +107,7 @@ def open_job(job: SlideJob) -> tuple[Slide, SlideJob]:
 
 
 def prepare_part(part: Part, slide: Slide | None = None) -> Job:
-    """The measured bins of a part, and the truth where it is known. Raises as :func:`~.run.prepare` does."""
+    """The measured bins of a part, and the truth where it is known. Raises as :func:`~.runs.run.prepare` does."""
     from ..runs.run import prepare
     from ..sampling.regions import read_regions
 

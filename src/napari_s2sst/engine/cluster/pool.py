@@ -14,10 +14,8 @@ from typing import Any
 
 from ..errors import ConfigError
 from .connect import ClusterError, Tls, connected, has_dask, local_cluster, own_version, usual_workers
+from .plan import ATTEMPTS
 from .wire import pack, unpack
-
-ATTEMPTS = 3
-"""Of an assignment. A worker that dies takes what it did with it; one that dies three times over it was killed by it."""
 
 QUEUED = 256
 """Messages that may wait here; a worker that has more to tell waits."""
@@ -101,7 +99,7 @@ class WorkerPool:
         return len(self._assignments)
 
     def send(self, order: dict[str, Any]) -> Assignment:
-        """Order something; ``order`` as ``cluster_task`` reads it."""
+        """Order something; ``order`` as :func:`.worker.run_assignment` reads it."""
         assignment = Assignment(payload=pack({**order, "token": self.token, "version": own_version()}))
         self._assignments[assignment.id] = assignment
         self._submit(assignment)

@@ -6,17 +6,19 @@ import contextlib
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from ..config import RunConfig
+from ..config import CHECKPOINT_EVERY_S, RunConfig
 from ..errors import ExportError, TrainingError
 from ..events import Command, Event, Finished, Hold, Recovered, Started, Unsaved, Validated, Waiting
 from ..maps import SparseMap
 from ..network.model import Trained
-from ..training.checkpoint import EVERY_S, write_state
+from ..training.checkpoint import write_state
 from .connect import Tls
 from .pool import Assignment, WorkerPool
 from .wire import trained_bytes, trained_from
 
-TELL_EVERY_S = 0.1
+TRAINING_TOLD_EVERY_S = 0.1
+"""So often a worker tells of a single training: somebody looks at its curve."""
+
 NO_WORKER = "The cluster has no worker now. Training goes on from its last checkpoint when one comes."
 
 
@@ -29,7 +31,7 @@ def train_on_cluster(
     preview_every_s: float | None = None,
     start: Trained | None = None,
     checkpoint: str | Path | None = None,
-    checkpoint_every_s: float = EVERY_S,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> Generator[Event | Waiting, Command | Hold | None, Trained]:
     """Train elsewhere; yields :func:`~.training.train`'s events and :class:`Waiting`, returns :class:`Trained`.
 
@@ -56,7 +58,7 @@ def train_on_cluster(
         "start": None if start is None else trained_bytes(start),
         "preview_every_s": preview_every_s,
         "every_s": checkpoint_every_s,
-        "tell_every_s": TELL_EVERY_S,
+        "tell_every_s": TRAINING_TOLD_EVERY_S,
     }
     with contextlib.ExitStack() as stack:
         pool = cluster if isinstance(cluster, WorkerPool) else stack.enter_context(WorkerPool(address=cluster, tls=tls))

@@ -20,9 +20,9 @@ from .. import events
 from ..config import RunConfig
 from ..errors import S2SSTError
 from ..maps import GeneMap, Normalisation, SparseMap
+from ..runs.events import Imputing, LiveScores
 from ..sampling.regions import Region
 from ..scores.metrics import Scores
-from .events import Imputing
 
 if TYPE_CHECKING:
     from ..network.model import Trained
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 FORMAT = "napari-s2sst parcel 1"
 
 EVENTS = (
-    events.Started, events.Stepped, events.Validated, events.Previewed, events.Finished, events.Recovered, events.Unsaved, Imputing,
+    events.Started, events.Stepped, events.Validated, events.Previewed, events.Finished, events.Recovered, events.Unsaved,
+    Imputing, LiveScores,
 )  # fmt: skip
 KINDS = {kind.__name__: kind for kind in (GeneMap, SparseMap, Normalisation, Scores, *EVENTS)}
 """Frozen dataclasses that travel as their fields."""

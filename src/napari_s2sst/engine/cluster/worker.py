@@ -21,15 +21,20 @@ import time
 import uuid
 from collections.abc import Generator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, sentence
 from ..events import Command, Stepped
 from ..training.checkpoint import CHECKPOINT_NAME
 from .connect import own_version
-from .part import Abandoned, finish, sentence, this_process, train_resuming, work
+from .part import ADVICE, Abandoned, finish, this_process, work
 from .wire import pack, trained_bytes, trained_from, unpack
+
+if TYPE_CHECKING:
+    from ..runs.execute import Output
+    from ..runs.run import Job, Result
 
 PUT_S = 5.0
 """A message waits so long for room in the queue, before it is looked whether anybody still wants it."""
@@ -94,7 +99,7 @@ def run_assignment(payload: bytes, up: str, assignment: str) -> bytes:
         except Abandoned:
             return pack({"abandoned": True})
         except Exception as error:
-            return pack({"failed": sentence(error)})
+            return pack({"failed": sentence(error, ADVICE)})
         finally:
             line.close()
 
@@ -119,28 +124,35 @@ def _assignment(line: _Line, order: Mapping[str, Any]) -> dict[str, Any]:
         if go.get("checkpoint") and not shared:
             checkpoint.write_bytes(go["checkpoint"])
         start = None if order.get("start") is None else trained_from(order["start"])
+        drive = partial(_drive, line, order["tell_every_s"], go.get("command"), None if shared else checkpoint)
         if order["kind"] == "train":
+            from ..runs.execute import train_or_resume
+
             config = _with_device(order["config"], line.name)
-            steps = train_resuming(
-                order["maps"], config, checkpoint=checkpoint, every_s=order["every_s"], start=start,
-                preview_every_s=order["preview_every_s"],
+            trained = drive(
+                train_or_resume(
+                    order["maps"], config, checkpoint=checkpoint, checkpoint_every_s=order["every_s"], start=start,
+                    preview_every_s=order["preview_every_s"],
+                )
             )  # fmt: skip
-            trained = _drive(line, steps, order["tell_every_s"], go.get("command"), None if shared else checkpoint)
             return {"trained": trained_bytes(trained)}
         job = _job(order, start)
         job = replace(job, config=_with_device(job.config, line.name))
-        steps = work(job, checkpoint=checkpoint, every_s=order["every_s"])
-        result = _drive(line, steps, order["tell_every_s"], go.get("command"), None if shared else checkpoint)
+        output = _output(order, folder) if shared else None
+        result, files = drive(work(job, checkpoint=checkpoint, every_s=order["every_s"], output=output))
         if shared:
-            slide = Path(order["slide"])
-            files, facts = finish(
-                result, order["identity"], folder, worker=this_process(), began=began, command=order["command"], slide_path=slide
-            )  # fmt: skip
+            facts = finish(result, files, order["identity"], folder, worker=this_process(), began=began)
             return {"files": files, "facts": facts}
         return {"result": packed_result(result), "worker": this_process(), "began": began}
 
 
-def packed_result(result: Any) -> dict[str, Any]:
+def _output(order: Mapping[str, Any], folder: Path) -> Output:
+    from ..runs.execute import Output
+
+    return Output(folder=folder, command=order["command"], slide_path=Path(order["slide"]))
+
+
+def packed_result(result: Result) -> dict[str, Any]:
     """What of a result is not known where the work was ordered."""
     return {
         "trained": trained_bytes(result.trained),
@@ -174,7 +186,7 @@ class _Orders:
         return told
 
 
-def _drive(line: _Line, steps: Generator, tell_every_s: float, command: str | None, checkpoint: Path | None) -> Any:
+def _drive(line: _Line, tell_every_s: float, command: str | None, checkpoint: Path | None, steps: Generator) -> Any:
     """Run a generator of events to its end, telling them, obeying commands, and sending checkpoints that nobody else sees."""
     told, kept, orders = 0.0, 0, _Orders(command)
     try:
@@ -207,16 +219,16 @@ def _sees(folder: Path, token: str) -> bool:
         return False
 
 
-def _job(order: Mapping[str, Any], start: Any) -> Any:
+def _job(order: Mapping[str, Any], start: Any) -> Job:
     """The measured bins that came, or those of a slide that this worker sees."""
-    from ..runs.run import Job
+    from ..runs.run import job_from
 
     if "job" in order:
-        return Job(start=start, **order["job"])
+        return job_from(order["job"], start)
     return _read(order)
 
 
-def _read(order: Mapping[str, Any]) -> Any:
+def _read(order: Mapping[str, Any]) -> Job:
     from .jobs import SlideJob
     from .plan import Part, prepare_part
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..classical.methods import interpolate
 from ..config import ImputationConfig
 from ..maps import NormalisationKind, SparseMap
-from ..sampling.crops import Part, around_tissue
+from ..sampling.crops import Piece, around_tissue
 from ..threads import one_blas_thread
 from .regression import regression_share
 
@@ -26,7 +26,7 @@ class Blend:
     regression: np.ndarray | None
     """(rows, columns) what is added because of the morphology image and the panel's other genes."""
 
-    def cut(self, part: Part) -> Blend:
+    def cut(self, part: Piece) -> Blend:
         """What takes part in a piece of the map."""
         classical = None if self.classical is None else part.cut(self.classical)
         regression = None if self.regression is None else part.cut(self.regression)

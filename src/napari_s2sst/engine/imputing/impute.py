@@ -24,7 +24,7 @@ from ..maps import GeneMap, NormalisationKind, SparseMap
 from ..network.cdcin import CDCIN
 from ..network.inputs import VALUE_SCALE, noise_scale
 from ..network.model import Calibration, Trained
-from ..sampling.crops import Part, around_tissue, tissue_cells, tissue_parts, whole_map
+from ..sampling.crops import Piece, around_tissue, tissue_cells, tissue_parts, whole_map
 from ..threads import CorePool, one_blas_thread, one_thread
 from .blend import Blend, blend_for
 
@@ -148,7 +148,7 @@ def predict(
     side = max(network.config.window, config.tile_bins // network.stride)
     outputs = np.zeros((config.symmetries, network.outputs, *sparse.shape), np.float32)
 
-    def turned(part: Part, inputs: list[np.ndarray], number: int) -> None:
+    def turned(part: Piece, inputs: list[np.ndarray], number: int) -> None:
         symmetry = _symmetries(config.symmetries)[number]
         whole = _predict_lattice(
             network, *(_turned(layer, *symmetry) for layer in inputs), unit, side, config.overlap, precision
@@ -162,7 +162,7 @@ def predict(
     return outputs
 
 
-def _parts(network: CDCIN, sparse: SparseMap, config: ImputationConfig) -> list[Part]:
+def _parts(network: CDCIN, sparse: SparseMap, config: ImputationConfig) -> list[Piece]:
     """Pieces of the tissue that can be predicted on their own."""
     if not _crops(network, config):
         return [whole_map(sparse)]

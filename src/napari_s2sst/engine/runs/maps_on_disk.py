@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,15 +20,26 @@ HELD_BYTES = 256_000_000
 ARRAYS = ("values", "uncertainty", "lower", "upper")
 
 
+def held_maps(bins: int, maps: int, folder: Path | None = None) -> list[GeneMap] | MapsInFile:
+    """An empty list for imputed maps: in memory, or in a file where that many maps of so many bins are too large for it.
+
+    ``folder``: where there is room; None: where the system keeps temporary files. Raises :class:`ExportError`.
+    """
+    if len(ARRAYS) * 4 * bins * maps <= HELD_BYTES:
+        return []
+    return MapsInFile(tempfile.gettempdir() if folder is None else folder)
+
+
 class MapsInFile(Sequence[GeneMap]):
     """Imputed maps, 0 outside the tissue as :func:`~.imputation.impute` makes them: 16 bytes for each tissue bin of a gene.
 
-    The file is gone with this object, whatever ends the program. One thread at a time.
+    The file is gone with this object, whatever ends the program. Any thread may read, also while others do.
     """
 
     def __init__(self, folder: str | Path) -> None:
         """``folder``: where there is room. Raises :class:`ExportError`."""
         self._folder = folder
+        self._one_at_a_time = threading.Lock()  # the file has one place at which it is read
         self._frames: list[tuple[GeneMap, dict[str, int]]] = []
         try:
             self._file = tempfile.TemporaryFile(  # noqa: SIM115 (it lives as long as this object)
@@ -41,13 +53,14 @@ class MapsInFile(Sequence[GeneMap]):
         """Keep one more. Raises :class:`ExportError` on a full disk."""
         at, places = np.flatnonzero(gene_map.tissue), {}
         try:
-            for name in ARRAYS:
-                array = getattr(gene_map, name)
-                if array is not None:
-                    places[name] = self._file.seek(0, 2)
-                    left = memoryview(array.ravel()[at]).cast("B")
-                    while left:
-                        left = left[self._file.write(left) :]
+            with self._one_at_a_time:
+                for name in ARRAYS:
+                    array = getattr(gene_map, name)
+                    if array is not None:
+                        places[name] = self._file.seek(0, 2)
+                        left = memoryview(array.ravel()[at]).cast("B")
+                        while left:
+                            left = left[self._file.write(left) :]
         except OSError as error:
             raise self._failed(error) from error
         nothing = np.broadcast_to(np.float32(0), gene_map.shape)
@@ -58,16 +71,17 @@ class MapsInFile(Sequence[GeneMap]):
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return [self[each] for each in range(len(self))[index]]
+            return [self[number] for number in range(len(self))[index]]
         frame, places = self._frames[index]
         at = np.flatnonzero(frame.tissue)
         arrays = {name: np.zeros(frame.shape, np.float32) for name in places}
         for name, array in arrays.items():
-            self._file.seek(places[name])
             content = bytearray(4 * len(at))
             left = memoryview(content)
-            while left and (got := self._file.readinto(left)):
-                left = left[got:]
+            with self._one_at_a_time:
+                self._file.seek(places[name])
+                while left and (got := self._file.readinto(left)):
+                    left = left[got:]
             array.ravel()[at] = np.frombuffer(content, np.float32)
         return replace(frame, **arrays)
 

@@ -23,7 +23,7 @@ Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Piece:
     """A piece of a sparse map; slices are those of the whole map's full grid."""
 
     sparse: SparseMap
@@ -53,25 +53,25 @@ class Part:
         return whole
 
 
-def whole_map(sparse: SparseMap) -> Part:
+def whole_map(sparse: SparseMap) -> Piece:
     """All of it as one part."""
     everywhere = (slice(0, sparse.shape[0]), slice(0, sparse.shape[1]))
-    return Part(sparse, everywhere, everywhere, sparse.shape)
+    return Piece(sparse, everywhere, everywhere, sparse.shape)
 
 
-def around_tissue(sparse: SparseMap, *, align: int = 1) -> Part:
+def around_tissue(sparse: SparseMap, *, align: int = 1) -> Piece:
     """The rectangle that holds all tissue; the map itself where that is everywhere.
 
     ``align``: lattice bins that both ends of the rectangle are shifted by a multiple of, counted from the map's ends, so that
     windows lie where they did.
     """
-    return _part(sparse, _bounds(tissue_cells(sparse)), align)
+    return _piece(sparse, _bounds(tissue_cells(sparse)), align)
 
 
-def tissue_parts(sparse: SparseMap, *, gap: int, align: int = 1) -> list[Part]:
+def tissue_parts(sparse: SparseMap, *, gap: int, align: int = 1) -> list[Piece]:
     """The rectangles that hold all tissue: several where empty rows or columns of ``gap`` lattice bins and more lie between."""
     cells, least = tissue_cells(sparse), 2 * (_margin(sparse) + align)
-    return [_part(sparse, box, align) for box in _split(cells, _bounds(cells), max(gap, least))]
+    return [_piece(sparse, box, align) for box in _split(cells, _bounds(cells), max(gap, least))]
 
 
 def tissue_cells(sparse: SparseMap) -> np.ndarray:
@@ -111,7 +111,7 @@ def _split(cells: np.ndarray, box: Box, gap: int) -> Iterator[Box]:
     yield box
 
 
-def _part(sparse: SparseMap, box: Box, align: int) -> Part:
+def _piece(sparse: SparseMap, box: Box, align: int) -> Piece:
     """The box (lattice bins) with its margin."""
     taken, core = [], []
     margin = _margin(sparse)
@@ -123,4 +123,4 @@ def _part(sparse: SparseMap, box: Box, align: int) -> Part:
         core.append(slice(begin * sparse.stride, bins if end == length else end * sparse.stride))
     if all(slice(0, length) == part for length, part in zip(sparse.measured.shape, taken, strict=True)):
         return whole_map(sparse)
-    return Part(sparse.cut(tuple(taken)), sparse.grid_of(taken), tuple(core), sparse.shape)
+    return Piece(sparse.cut(tuple(taken)), sparse.grid_of(taken), tuple(core), sparse.shape)

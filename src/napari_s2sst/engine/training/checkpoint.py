@@ -29,7 +29,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from ..config import DECIDES_LAST_DIGITS, RunConfig, flat_settings, setting_differences
+from ..config import CHECKPOINT_EVERY_S, DECIDES_LAST_DIGITS, RunConfig, flat_settings, setting_differences
 from ..errors import CheckpointError, ExportError, S2SSTError
 from ..events import Unsaved
 from ..files import written_whole
@@ -42,8 +42,6 @@ FORMAT = "napari-s2sst training 1"
 CHECKPOINT_NAME = "checkpoint.safetensors"
 """In the folder of a run's results, until those are written."""
 
-EVERY_S = 30.0
-"""Work that a crash may cost."""
 
 _ROWS = "rows as JSON"
 """They grow with the time, and a safetensors file's header may not, so they travel as bytes."""
@@ -230,7 +228,7 @@ class CheckpointWriter:
     """Where a training keeps its state, how often, and whether it begins with what is kept there."""
 
     path: Path
-    every_s: float = EVERY_S
+    every_s: float = CHECKPOINT_EVERY_S
     resume: bool = False
 
     def __post_init__(self) -> None:

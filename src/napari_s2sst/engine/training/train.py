@@ -10,14 +10,14 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..config import RunConfig
+from ..config import CHECKPOINT_EVERY_S, RunConfig
 from ..errors import TrainingError
 from ..events import Command, Event, Previewed, Started, Stepped, Validated, last_command
 from ..files import check_output_folder
 from ..maps import SparseMap
 from ..network.model import Trained
 from ..threads import one_thread
-from .checkpoint import EVERY_S, CheckpointWriter
+from .checkpoint import CheckpointWriter
 from .loop import TrainingRun
 from .mishaps import give_back_memory, is_shortage
 
@@ -36,7 +36,7 @@ def train(
     start: Trained | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
-    checkpoint_every_s: float = EVERY_S,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> Generator[Event, Command | None, Trained]:
     """Train one network on one or more sparse maps of the same stride; yields events, returns :class:`Trained`.
 
@@ -85,7 +85,7 @@ def fit(
     start: Trained | None = None,
     checkpoint: str | Path | None = None,
     resume: bool = False,
-    checkpoint_every_s: float = EVERY_S,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> Trained:
     """Train to the end. ``on_event`` sees every event; the rest and errors as :func:`train`."""
     training = train(

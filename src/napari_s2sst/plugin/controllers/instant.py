@@ -8,11 +8,11 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from ...engine.config import RunConfig
+from ...engine.runs.run import CountedJob
 from ...engine.sampling.regions import Region
-from ..session import Entry, Session
+from ..session import Entry, Mode, Session
 from ..threads import tasks
 from ..threads.background import Background
-from ..threads.request import Request
 from ..viewer.comparison import CompareMode
 from ..viewer.display import Display
 from ..viewer.tissue_layer import TissueLayer
@@ -57,10 +57,10 @@ class Instant(QObject):
         """Of what is counted; unless it is switched off."""
         session = self.session
         if self._on and session.gene_map is not None and not session.running:
-            request = self._request()
+            counted = self._counted()
             self._cut_short, self._late = False, None
             self._background.start(
-                lambda: tasks.impute_instantly(request), lambda result: self._imputed(request, result)
+                lambda: tasks.impute_instantly(counted), lambda result: self._imputed(counted, result)
             )
 
     def rest(self) -> None:
@@ -78,32 +78,32 @@ class Instant(QObject):
         self._show_late.stop()
         self._late = None
 
-    def _request(self) -> Request:
+    def _counted(self) -> CountedJob:
         """A run of the preset ``instant``."""
-        session, chosen = self.session, self.session.config
+        session, chosen, slide = self.session, self.session.config, self.session.slide
         config = RunConfig.preset(
             "instant", bin_um=chosen.grid.bin_um, min_qv=chosen.grid.min_qv, stride=chosen.sampling.stride,
             phase=chosen.sampling.phase, normalisation=chosen.grid.normalisation, device="cpu",
         )  # fmt: skip
-        return Request(
-            (session.gene_map,), config, session.sampling.mode, session.slide.path, self._regions(),
-            images=session.slide.images, panel=session.slide, edited_tissue=self._tissue.edited,
-            size_um=session.slide.given_um,
+        return CountedJob(
+            maps=(session.gene_map,), config=config, fill_in=session.sampling.mode is Mode.FILL_IN, regions=self._regions(),
+            edited_tissue=self._tissue.edited, input_name=slide.path.name, images=slide.images, panel=slide,
+            size_um=slide.given_um,
         )  # fmt: skip
 
-    def _imputed(self, request: Request, result: Any) -> None:
-        if not self._holds(request):
+    def _imputed(self, counted: CountedJob, result: Any) -> None:
+        if not self._holds(counted):
             return
         entry = Entry(result)
         self.session.take_instant(entry)
         self.display.show_instant(entry)
         self.results.show()
-        self._background.start(lambda: tasks.score_instant(request), lambda result: self._judged(request, result))
+        self._background.start(lambda: tasks.score_instant(counted), lambda result: self._judged(counted, result))
 
-    def _judged(self, request: Request, result: Any) -> None:
+    def _judged(self, counted: CountedJob, result: Any) -> None:
         """Unless a run's result is looked at by now."""
         shown = self.session.shown
-        if self._holds(request) and (shown is None or shown.number == 0):
+        if self._holds(counted) and (shown is None or shown.number == 0):
             entry = Entry(result)
             self.session.take_instant(entry)
             self.results.show()
@@ -118,8 +118,9 @@ class Instant(QObject):
             if entry.same(self.session.shown):
                 self.display.show_instant(entry, again=True)
 
-    def _holds(self, request: Request) -> bool:
+    def _holds(self, counted: CountedJob) -> bool:
         """Whether the window still says what was asked for."""
         session = self.session
-        same = session.gene_map is request.maps[0] and session.sampling.stride == request.config.sampling.stride
-        return self._on and same and session.sampling.mode is request.mode and not session.running
+        same = session.gene_map is counted.maps[0] and session.sampling.stride == counted.config.sampling.stride
+        fills_in = session.sampling.mode is Mode.FILL_IN
+        return self._on and same and fills_in == counted.fill_in and not session.running

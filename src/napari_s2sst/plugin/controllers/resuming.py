@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QObject, Signal
 
-from ...engine.runs.kept import Interrupted, interrupted_trainings, named
+from ...engine.runs.saved_run import Interrupted, interrupted_trainings, named
 from ..panels.pages import Panels
 from ..session import Mode, Sampling, Session, Several
 from ..threads import tasks
@@ -72,7 +72,7 @@ class Resuming(QObject):
         offered = self.offered
         if offered is None or offered.problem or self.session.running or self.session.busy:
             return
-        if not offered.kept.hold():
+        if not offered.saved_run.hold():
             self._tell(f"Another window goes on with the training of {named(offered.record.genes)}.")
             return
         self._going_on = offered
@@ -85,13 +85,13 @@ class Resuming(QObject):
     def discard(self) -> None:
         """Remove what is kept of what is offered."""
         if self.offered is not None:
-            self.offered.kept.remove()
+            self.offered.saved_run.remove()
             self._forget()
 
     def put_off(self) -> None:
         """Until a window is opened anew."""
         if self.offered is not None:
-            self._put_off.add(self.offered.kept.folder)
+            self._put_off.add(self.offered.saved_run.folder)
             self._forget()
 
     def abandon(self) -> None:
@@ -100,7 +100,7 @@ class Resuming(QObject):
         self._let_go()
 
     def _looked(self, found: list[Interrupted]) -> None:
-        self._found = [each for each in found if each.kept.folder not in self._put_off]
+        self._found = [each for each in found if each.saved_run.folder not in self._put_off]
         self._offer()
 
     def _offer(self) -> None:
@@ -124,7 +124,7 @@ class Resuming(QObject):
     def _let_go(self) -> None:
         going_on, self._going_on = self._going_on, None
         if going_on is not None:
-            going_on.kept.release()
+            going_on.saved_run.release()
 
     def _is_open(self, offered: Interrupted) -> bool:
         slide, record = self.session.slide, offered.record
@@ -200,4 +200,4 @@ class Resuming(QObject):
         )  # fmt: skip
         self._going_on = None
         self._forget()
-        self.runs.begin(replace(first, kept=going_on.kept, resumes=True), *others)
+        self.runs.begin(replace(first, saved_run=going_on.saved_run, resumes=True), *others)

@@ -7,12 +7,12 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from ...engine.errors import S2SSTError
+from ...engine.errors import S2SSTError, sentence
 from ...engine.events import Event, Waiting
 from ...engine.maps import SparseMap
 from ..session import Queue, Session, State
 from ..threads.request import Request
-from ..threads.run import Run, RunWorker, run, sentence, sparse_of
+from ..threads.run import ADVICE, Run, RunWorker, run
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class RunQueue(QObject):
     began = Signal(object)
     """The Request of a run that starts now."""
     told = Signal(object)
-    """A training event, Waiting, a Stage or LiveScores; the session knows the events already."""
+    """A RunEvent; the session knows the events already."""
     returned = Signal(object)
     """The engine's Result; of a row, each in its turn."""
     failed = Signal(str)
@@ -91,7 +91,7 @@ class RunQueue(QObject):
             self.session.end()
 
     def _begin(self, request: Request) -> None:
-        sparse = sparse_of(request)[0]
+        (sparse,) = request.job.measured(1)
         self.request, self.sparse = request, sparse
         number = self._total - len(self._waiting)
         self.session.queue = Queue(number, self._total, sparse.gene) if self._total > 1 else None
@@ -123,8 +123,8 @@ class RunQueue(QObject):
             self._worker = None
             self.session.end(result)
             self.returned.emit(result)
-            if self.request.kept is not None:
-                self.request.kept.remove()  # not before the result is shown
+            if self.request.saved_run is not None:
+                self.request.saved_run.remove()  # not before the result is shown
             self._next()
 
     def _failed(self, error: Exception) -> None:
@@ -132,10 +132,10 @@ class RunQueue(QObject):
             self._worker = None
             self.session.end()
             self._tell(self.sparse.gene, error)
-            kept = self.request.kept
-            if kept is not None:
-                kept.release()
-                if kept.checkpoint.exists():
+            saved_run = self.request.saved_run
+            if saved_run is not None:
+                saved_run.release()
+                if saved_run.checkpoint.exists():
                     self.interrupted.emit()
             self._next()
 
@@ -148,12 +148,13 @@ class RunQueue(QObject):
             except Exception as error:  # whatever it is, the rest of the row must not be stuck
                 log.exception("a run of a row could not begin")
                 self.session.end()
-                self._tell(request.maps[0].gene, error)
+                self._tell(request.job.maps[0].gene, error)
         if self._worker is None:
             self.session.queue = None
 
     def _tell(self, gene: str, error: Exception) -> None:
-        self.failed.emit(f"{gene}: {sentence(error)}" if self._total > 1 else sentence(error))
+        problem = sentence(error, ADVICE)
+        self.failed.emit(f"{gene}: {problem}" if self._total > 1 else problem)
 
     def _paused(self) -> None:
         if self._worker is None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
+from ...engine.config import CHECKPOINT_EVERY_S
 from ...engine.errors import S2SSTError
 from ...engine.events import Finished, Previewed, Recovered, Started, Stepped, Unsaved, Validated, Waiting
 from ...engine.maps import GeneMap
-from ...engine.runs.kept import Painted, new_training
+from ...engine.runs.events import Imputing, LiveScores, RunEvent, Stage
+from ...engine.runs.run import CountedJob
+from ...engine.runs.saved_run import Painted, new_saved_run
 from ...engine.sampling.regions import Region
 from ..panels.pages import Panels
-from ..session import Session, Several, State
-from ..threads.request import KEEP_EVERY_S, LiveScores, Request, Stage, Told
+from ..session import Mode, Session, Several, State
+from ..threads.request import Request
 from ..threads.tasks import Counted
 from ..viewer.display import Display
 from ..viewer.layers import value_limits
@@ -39,7 +43,7 @@ class Runs(QObject):
     ) -> None:
         super().__init__(parent)
         self.session, self.run_queue, self.panels, self.display = session, run_queue, panels, display
-        self.keep_every_s = KEEP_EVERY_S
+        self.keep_every_s = CHECKPOINT_EVERY_S
         self._warned: set[str] = set()
         run_queue.began.connect(self._began)
         run_queue.told.connect(self._told)
@@ -103,11 +107,16 @@ class Runs(QObject):
         trains = trains or start is None
         keeps = trains and session.config.training.steps != 0
         waiting = [tuple(each.gene for group in groups[at:] for each in group) for at in range(1, len(groups) + 1)]
+        slide = session.slide
+        counted = CountedJob(
+            maps=maps, config=session.config, fill_in=session.sampling.mode is Mode.FILL_IN, regions=regions, start=start,
+            edited_tissue=edited_tissue, input_name=slide.path.name, images=slide.images, panel=slide,
+            size_um=slide.given_um,
+        )  # fmt: skip
         return [
             Request(
-                group, session.config, session.sampling.mode, session.slide.path, regions, start, trains, edited_tissue,
-                painted, session.slide.name, then, new_training() if keeps else None, self.keep_every_s,
-                images=session.slide.images, panel=session.slide, size_um=session.slide.given_um,
+                job=replace(counted, maps=group), slide=slide.path, slide_name=slide.name, trains=trains, painted=painted,
+                waiting=then, saved_run=new_saved_run() if keeps else None, checkpoint_every_s=self.keep_every_s,
                 cluster=session.cluster if keeps else None,
             )
             for group, then in zip(groups, waiting, strict=True)
@@ -116,14 +125,14 @@ class Runs(QObject):
     def _began(self, request: Request) -> None:
         self.panels.clear_run()
         self.panels.show_page("Training")
-        self.display.begin_run(tuple(each.gene for each in request.maps))
+        self.display.begin_run(tuple(gene_map.gene for gene_map in request.job.maps))
         self._show_queue()
         self.panels.run.setBusy("Getting ready ...")
 
-    def _told(self, event: Told) -> None:
+    def _told(self, event: RunEvent) -> None:
         panels = self.panels
         match event:
-            case Stage():
+            case Stage() | Imputing():
                 panels.run.setBusy(event.text)
             case Waiting() if self.session.state is State.STARTING or event.is_stuck:
                 panels.run.setBusy(event.what)
@@ -137,7 +146,7 @@ class Runs(QObject):
             case Validated():
                 panels.losses.setLosses(self.session.losses)
             case Previewed():
-                limits = value_limits(self.run_queue.sparse, self.run_queue.request.config)
+                limits = value_limits(self.run_queue.sparse, self.run_queue.request.job.config)
                 self.display.show_preview(event.imputed, limits)
             case LiveScores():
                 panels.live.setScores(event.step, event.scores)

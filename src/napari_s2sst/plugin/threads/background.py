@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import GeneratorWorker
 from qtpy.QtCore import QObject, Signal
 
-from ...engine.errors import S2SSTError
+from ...engine.errors import S2SSTError, sentence
 from ...engine.slides.structure import GeneStructure, structure_parts
-from .run import sentence
+from .run import ADVICE
 
 if TYPE_CHECKING:
     from ...engine.slides.slide import Slide
@@ -106,7 +106,7 @@ def _numbered_parts(number: int, *what: Any) -> Generator[_ToldParts, None, None
         raise _TaskError(number, str(error)) from error
     except Exception as error:
         log.exception("scoring the genes failed")
-        raise _TaskError(number, sentence(error)) from error
+        raise _TaskError(number, sentence(error, ADVICE)) from error
     yield number, None
 
 
@@ -186,7 +186,7 @@ class Background(QObject):
         if error is None:
             done(result)
         else:
-            self.failed.emit(sentence(error))
+            self.failed.emit(sentence(error, ADVICE))
         self._tell_idle()
 
     def _go_on(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,12 @@ from ...engine.reports.log import hide_name, hide_path
 from ...engine.sampling.regions import Region, restrict
 from ..session import Mode
 from ..viewer.layers import LayerData, slide_layers
-from .request import Request
-from .run import job_of, seen_of, sparse_of
 
 if TYPE_CHECKING:
     from ...engine.export.choice import ExportChoice
     from ...engine.network.model import Trained
-    from ...engine.runs.kept import Interrupted
-    from ...engine.runs.run import Result
+    from ...engine.runs.run import CountedJob, Result
+    from ...engine.runs.saved_run import Interrupted
     from ...engine.scores.diagnostics import Diagnostics
     from ...engine.scores.regions import RegionRow
     from ...engine.slides.slide import Slide
@@ -81,8 +79,9 @@ def count_genes(
     """
     for number, region in enumerate(regions, start=1):
         hide_name(region.name, f"region {number}")
-    maps = [edited(each) for each in slide.gene_maps(list(genes), bin_um=config.grid.bin_um, min_qv=config.grid.min_qv)]
-    return Counted(tuple(restrict(each, regions) if regions else each for each in maps), maps[0])
+    counts = slide.gene_maps(list(genes), bin_um=config.grid.bin_um, min_qv=config.grid.min_qv)
+    whole = [edited(gene_map) for gene_map in counts]
+    return Counted(tuple(restrict(gene_map, regions) if regions else gene_map for gene_map in whole), whole[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,19 +99,20 @@ def recall(interrupted: Interrupted, slide: Slide, edited: Edited) -> Recalled:
     """Count an interrupted training's genes as they were counted. Raises CheckpointError where the slide is not the same."""
     from ...engine.device import choose_device
     from ...engine.provenance import sparse_hash
-    from ...engine.runs.kept import named
+    from ...engine.runs.run import CountedJob
+    from ...engine.runs.saved_run import named
 
     record = interrupted.record
     problem = f"The training of {named(record.genes)} can't go on:"
     try:
         counted = count_genes(slide, (*record.genes, *record.waiting), record.config, record.regions, edited)
-        maps = counted.maps[: len(record.genes)]
-        request = Request(maps, record.config, Mode(record.mode), record.slide, images=slide.images)
-        found = sparse_hash(seen_of(request))
-        start = interrupted.kept.start()
+        maps, fill_in = counted.maps[: len(record.genes)], Mode(record.mode) is Mode.FILL_IN
+        job = CountedJob(maps=maps, config=record.config, fill_in=fill_in, images=slide.images)
+        input_hash = sparse_hash(job.prepared().sparse)
+        start = interrupted.saved_run.start()
     except S2SSTError as error:
         raise CheckpointError(f"{problem} {error}") from error
-    if found != interrupted.unfinished.input_sha256:
+    if input_hash != interrupted.unfinished.input_sha256:
         raise CheckpointError(f"{problem} the counts of {record.slide_name} are not those it began with.")
     config = record.config
     try:
@@ -122,39 +122,35 @@ def recall(interrupted: Interrupted, slide: Slide, edited: Edited) -> Recalled:
     return Recalled(counted, start, config)
 
 
-def impute_instantly(request: Request) -> Result:
+def impute_instantly(counted: CountedJob) -> Result:
     """What the weights that come with the program make of a map, without looking at anything first. Raises S2SSTError.
 
     Image and other genes take part if what they tell is known already.
     """
+    import torch
+
     from ...engine.imputing.impute import impute_with
     from ...engine.network.model import load_model, shipped_model
-    from ...engine.runs.run import Result
-    from ...engine.sampling import image as image_features
-    from ...engine.sampling import panel as coexpression
+    from ...engine.runs.run import result_of
 
-    measured, config = sparse_of(request), request.config
-    images = request.images if image_features.is_known(measured, request.images) else ()
-    panel, min_qv, filled_in = request.panel, config.grid.min_qv, request.mode is Mode.FILL_IN
-    is_counted = panel and coexpression.is_known(measured[0], panel, min_qv=min_qv, filled_in=filled_in)
-    job = job_of(replace(request, images=images, panel=panel if is_counted else None))
+    job, config = counted.with_known().prepared(), counted.config
     start = load_model(shipped_model(config.sampling.stride))
     # The map that is judged, some seconds later, has all symmetries.
-    first = config.imputation.model_copy(update={"symmetries": 1})
+    quick = config.imputation.model_copy(update={"symmetries": 1})
     imputed = impute_with(
-        _network(start), job.sparse[0], first, kind=config.grid.normalisation,
+        start.network(torch.device("cpu")), job.sparse[0], quick, kind=config.grid.normalisation,
         precision=config.training.precision,
     )  # fmt: skip
-    return Result(job, start, (imputed,), {}, 0.0, 0.0)
+    return result_of(job, start, (imputed,))
 
 
-def score_instant(request: Request) -> Result:
+def score_instant(counted: CountedJob) -> Result:
     """The same with an uncertainty stretched to fit held-out bins, scored beside the classical methods."""
     from ...engine.runs.run import complete
     from ...engine.training.train import fit
 
-    job = job_of(request)
-    return complete(job, fit(list(job.sparse), job.config))
+    job = counted.prepared()
+    return complete(job, fit(job.sparse, job.config))
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,8 +168,8 @@ def judge(
     from ...engine.scores.diagnostics import diagnose
     from ...engine.scores.regions import region_rows
 
-    found = None if truth is None or not scores else diagnose(sparse, imputed, truth, scores)
-    return Judged(found, tuple(region_rows(regions, sparse=sparse, imputed=imputed, truth=truth)))
+    diagnostics = None if truth is None or not scores else diagnose(sparse, imputed, truth, scores)
+    return Judged(diagnostics, tuple(region_rows(regions, sparse=sparse, imputed=imputed, truth=truth)))
 
 
 @dataclass(frozen=True)
@@ -220,12 +216,6 @@ def read_model(path: Path) -> Trained:
 
     hide_path(path, "the model's file")
     return load_model(path)
-
-
-def _network(trained: Trained) -> Any:
-    import torch
-
-    return trained.network(torch.device("cpu"))
 
 
 def find_devices() -> list[tuple[str, str]]:

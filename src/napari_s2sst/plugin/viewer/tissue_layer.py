@@ -15,7 +15,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, Signal
 
 from ...engine.maps import GeneMap
-from ...engine.runs.kept import Painted
+from ...engine.runs.saved_run import Painted
 from ...engine.sampling.regions import Region, mask_polygon
 from ..widgets.docked import single_shot
 

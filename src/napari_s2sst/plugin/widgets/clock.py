@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from ...engine.events import Stepped
+from ...engine.events import Stepped, clock
 
-
-def clock(seconds: float) -> str:
-    """``0:47``, ``2:00``, ``1:00:00``."""
-    whole = max(0, round(seconds))
-    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+__all__ = ["clock", "progress_text"]
 
 
 def progress_text(progress: Stepped) -> str:

@@ -1,11 +1,12 @@
-"""A training of the window <-> its folder in the user's own state folder, from which it goes on after a crash.
+"""A training <-> its folder in the user's own state folder, from which it goes on after a crash; what is left there -> offers.
 
     trainings/<id>.lock                  held by the process that trains; the system lets go of it when that process dies
     trainings/<id>/run.json              what was asked for
                    regions.geojson, tissue.npz, start.safetensors    where there are any
-                   checkpoint.safetensors                            the training itself, as training_state writes it
+                   checkpoint.safetensors                            the training itself, as training/checkpoint.py writes it
 
-The folder is never the slide's. It is removed when the result is shown; whatever is left and held by nobody was interrupted.
+The folder is never the slide's. It is removed when the result is shown; whatever is left and held by nobody was interrupted,
+and is an :class:`Interrupted`: what a user is told of it, and whether it can go on.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import json
 import os
 import threading
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -25,7 +27,7 @@ import numpy as np
 
 from ..config import RunConfig
 from ..errors import CheckpointError, ExportError, S2SSTError
-from ..files import written_whole
+from ..files import STATE_VARIABLE, written_whole
 from ..provenance import versions
 from ..sampling.regions import Region, read_regions, write_regions
 
@@ -33,21 +35,16 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
     from ..network.model import Trained
-
-
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
     from ..training.checkpoint import Unfinished
-from ..files import STATE_VARIABLE
 
 FORMAT = "napari-s2sst run 1"
 
 RECORD, REGIONS, TISSUE, START, CHECKPOINT = (
     "run.json", "regions.geojson", "tissue.npz", "start.safetensors", "checkpoint.safetensors",
 )  # fmt: skip
+
+GENES_NAMED = 3
+"""Of a training with more, the others are counted."""
 
 _LOCK_S = 5.0
 """Another window that looks at a new lock lets go of it at once."""
@@ -68,7 +65,7 @@ class Painted:
     """(y, x) of the outer corner of bin (0, 0)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Record:
     """What it takes to ask for a training again."""
 
@@ -212,7 +209,7 @@ def trainings_folder() -> Path:
     return (Path(chosen).expanduser() if chosen else user_state_path("napari-s2sst", appauthor=False)) / "trainings"
 
 
-def new_training() -> SavedRun:
+def new_saved_run() -> SavedRun:
     """A place that no other training has. Nothing is written yet."""
     now = datetime.now().strftime("%Y%m%d-%H%M%S")
     return SavedRun(trainings_folder() / f"{now}-{uuid.uuid4().hex[:8]}")
@@ -224,13 +221,13 @@ def left_behind() -> list[SavedRun]:
         folders = sorted((path for path in trainings_folder().iterdir() if path.is_dir()), reverse=True)
     except OSError:
         return []
-    found = []
-    for kept in map(SavedRun, folders):
-        if kept.hold():
-            kept.release()
-            if kept.checkpoint.exists():
-                found.append(kept)
-    return found
+    left = []
+    for saved_run in map(SavedRun, folders):
+        if saved_run.hold():
+            saved_run.release()
+            if saved_run.checkpoint.exists():
+                left.append(saved_run)
+    return left
 
 
 def _write(folder: Path, record: Record) -> None:
@@ -261,16 +258,11 @@ def _write(folder: Path, record: Record) -> None:
         beside.write_text(json.dumps(about, indent=1), encoding="utf-8")
 
 
-# ---- Trainings that were left behind -> what a user is told of each, and whether it can go on.
-
-GENES_NAMED = 3
-
-
 @dataclass(frozen=True, eq=False)
 class Interrupted:
-    """One of them."""
+    """A training that was left behind."""
 
-    kept: SavedRun
+    saved_run: SavedRun
     record: Record | None
     """None where it can't be read."""
     unfinished: Unfinished | None
@@ -284,7 +276,7 @@ class Interrupted:
 
 def interrupted_trainings() -> list[Interrupted]:
     """All that nobody goes on with, the newest first. Imports torch if there are any."""
-    return [_looked_at(kept) for kept in left_behind()]
+    return [_looked_at(saved_run) for saved_run in left_behind()]
 
 
 def named(genes: Sequence[str]) -> str:
@@ -303,17 +295,17 @@ def day_and_time(at: datetime, now: datetime) -> str:
     return f"{days[at.date()]} {at:%H:%M}" if at.date() in days else f"on {at:%Y-%m-%d} at {at:%H:%M}"
 
 
-def _looked_at(kept: SavedRun) -> Interrupted:
+def _looked_at(saved_run: SavedRun) -> Interrupted:
     from ..training.checkpoint import unfinished
 
     record = left = None
     try:
-        record = kept.read()
-        left = unfinished(kept.checkpoint)
+        record = saved_run.read()
+        left = unfinished(saved_run.checkpoint)
     except CheckpointError:
         of = "A training" if record is None else f"The training of {named(record.genes)}"
-        return Interrupted(kept, record, left, f"{of} was interrupted, and what was kept of it can't be read.")
-    return Interrupted(kept, record, left, _problem(record))
+        return Interrupted(saved_run, record, left, f"{of} was interrupted, and what was kept of it can't be read.")
+    return Interrupted(saved_run, record, left, _problem(record))
 
 
 def _problem(record: Record) -> str:

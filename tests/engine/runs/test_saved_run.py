@@ -14,7 +14,7 @@ from shapely.geometry import MultiPolygon, Polygon, box
 from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.errors import CheckpointError, ExportError
 from napari_s2sst.engine.maps import GeneMap
-from napari_s2sst.engine.runs.kept import (
+from napari_s2sst.engine.runs.saved_run import (
     RECORD,
     TISSUE,
     Painted,
@@ -24,7 +24,7 @@ from napari_s2sst.engine.runs.kept import (
     interrupted_trainings,
     left_behind,
     named,
-    new_training,
+    new_saved_run,
     trainings_folder,
 )
 from napari_s2sst.engine.sampling.lattice import sample
@@ -36,7 +36,7 @@ SMALL = dict(blocks=1, channels=8, growth=4, start_from="random", batch=3, image
 HOLD = """
 import sys, time
 from pathlib import Path
-from napari_s2sst.engine.runs.kept import SavedRun
+from napari_s2sst.engine.runs.saved_run import SavedRun
 kept = SavedRun(Path(sys.argv[1]))
 print(kept.hold(), flush=True)
 time.sleep(600)
@@ -62,7 +62,7 @@ def sparse():
 def left(slide: Path, steps: int = 6, until: int = 3, **changes) -> SavedRun:
     """A training that took some steps and was then left behind."""
     config = RunConfig.preset("fast", **SMALL, steps=steps)
-    kept = new_training()
+    kept = new_saved_run()
     kept.write(record(slide, config=config, **changes))
     events = train([sparse()], config, checkpoint=kept.checkpoint, checkpoint_every_s=0)
     while getattr(next(events), "step", 0) < until:
@@ -78,7 +78,7 @@ def test_what_was_asked_for_is_read_back_as_it_was(tmp_path):
     edits = np.zeros((5, 7), np.uint8)
     edits[1, 2], edits[3, 4] = 1, 2
     config = RunConfig.preset("balanced", steps=99, stride=3, bin_um=12.5, images=tmp_path, seed=4)
-    kept = new_training()
+    kept = new_saved_run()
     given = record(
         tmp_path, genes=("A", "B"), config=config, regions=(square, parts), painted=Painted(edits, 2.5, (80.0, 0.5)),
         edited_tissue=True, waiting=("C",), mode="fill in",
@@ -97,7 +97,7 @@ def test_what_was_asked_for_is_read_back_as_it_was(tmp_path):
 
 def test_first_weights_that_were_in_no_file_are_kept_to_the_last_bit(tmp_path):
     start = fit([sparse()], RunConfig.preset("fast", **SMALL, steps=1))
-    kept = new_training()
+    kept = new_saved_run()
     kept.write(record(tmp_path, start=start))
     found = SavedRun(kept.folder).start()
     assert found.weights.keys() == start.weights.keys()
@@ -138,7 +138,7 @@ def test_removing_leaves_nothing_and_may_be_done_twice(tmp_path, state_folder):
 
 
 def test_what_was_never_saved_is_not_offered_and_goes(tmp_path, state_folder):
-    kept = new_training()
+    kept = new_saved_run()
     kept.write(record(tmp_path))
     kept._let_go()  # as when its process dies
     assert left_behind() == []
@@ -148,7 +148,7 @@ def test_what_was_never_saved_is_not_offered_and_goes(tmp_path, state_folder):
 def test_a_folder_that_can_t_be_written_is_one_sentence_and_leaves_nothing(tmp_path, state_folder):
     state_folder.write_text("a file in the way")
     with pytest.raises(ExportError, match=r"^Nothing can be written to .*trainings\.$"):
-        new_training().write(record(tmp_path))
+        new_saved_run().write(record(tmp_path))
     assert left_behind() == []
 
 
@@ -159,12 +159,13 @@ import resource
 from pathlib import Path
 from napari_s2sst.engine.config import RunConfig
 from napari_s2sst.engine.errors import ExportError
-from napari_s2sst.engine.runs.kept import Record, new_training
-record = Record(Path({str(tmp_path)!r}), "slide", "check", ("LTF",), RunConfig.preset("fast"))
-new_training().remove()
+from napari_s2sst.engine.runs.saved_run import Record, new_saved_run
+config = RunConfig.preset("fast")
+record = Record(slide=Path({str(tmp_path)!r}), slide_name="slide", mode="check", genes=("LTF",), config=config)
+new_saved_run().remove()
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 try:
-    new_training().write(record)
+    new_saved_run().write(record)
 except ExportError as error:
     print(error)
 """
@@ -214,7 +215,7 @@ def test_the_newest_is_offered_first(tmp_path):
     second = SavedRun(first.folder.with_name("99999999-000000-00000000"))
     first.folder.rename(second.folder)
     third = left(tmp_path)
-    assert [each.kept.folder for each in interrupted_trainings()] == [second.folder, third.folder]
+    assert [offer.saved_run.folder for offer in interrupted_trainings()] == [second.folder, third.folder]
 
 
 def test_a_slide_that_is_gone_and_another_version_are_said_in_one_sentence(tmp_path):
@@ -223,7 +224,7 @@ def test_a_slide_that_is_gone_and_another_version_are_said_in_one_sentence(tmp_p
     assert offered.sentence() == (
         f"The training of LTF was interrupted, and can't go on: its slide is no longer at {tmp_path / 'nowhere'}."
     )
-    offered.kept.remove()
+    offered.saved_run.remove()
     left(tmp_path, program="0.0.1")
     (offered,) = interrupted_trainings()
     assert "version 0.0.1 of the program began it, and this is version" in offered.sentence()
