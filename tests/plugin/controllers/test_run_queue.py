@@ -20,7 +20,7 @@ STARTED = Started(genes=("LTF",), device="CPU", parameters=1, held_out_bins=0)
 
 @pytest.fixture
 def run_queue(qapp):
-    made = RunQueue(Session(bundle=object()))
+    made = RunQueue(Session(slide=object()))
     yield made
     made.abandon()
 
