@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -125,6 +126,16 @@ def test_maps_kept_in_a_file_come_back_as_they_were(maps, tmp_path):
                 np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
             else:
                 assert getattr(one, field.name) == getattr(other, field.name)
+
+
+def test_maps_kept_in_a_file_are_read_by_several_threads_at_once(maps, tmp_path):
+    kept = MapsInFile(tmp_path)
+    for imputed in maps[1]:
+        kept.append(imputed)
+    wanted = list(range(len(kept))) * 20
+    with ThreadPoolExecutor(4) as pool:
+        for index, gene_map in zip(wanted, pool.map(kept.__getitem__, wanted), strict=True):
+            np.testing.assert_array_equal(gene_map.values, maps[1][index].values)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows shows the name until the file is closed")
