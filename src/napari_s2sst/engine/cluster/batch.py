@@ -1,7 +1,7 @@
 """Jobs for many slides and genes -> their missing results, one part after the other or by many workers, as a generator of events.
 
 Each part is trained, imputed, scored and written on its own as soon as it is ready, so whatever ends the batch leaves what was
-finished, and the same call does the rest. Where a worker sees the folder of results it writes there itself; else what it found
+finished, and the same call does the rest. Where a worker sees the folder of results it writes there itself; else what it made
 travels back and is written here.
 """
 
@@ -34,6 +34,7 @@ PART_TOLD_EVERY_S = 1.0
 """So often a worker tells how far it is; hundreds of them share one scheduler."""
 
 FAREWELL_S = 10.0
+"""So long a stopped batch waits for what its workers still have to say."""
 
 Batch = Generator[BatchEvent, Command | None, BatchResult]
 
@@ -61,28 +62,28 @@ def run_jobs(
     for one part is an event, and after three times it is given up.
     """
     check_folders(jobs)
-    found = plan(jobs)
-    for folder in dict.fromkeys(part.job.out for part in found.parts):
+    missing = plan(jobs)
+    for folder in dict.fromkeys(part.job.out for part in missing.parts):
         check_output_folder(folder)
     from .connect import has_dask, usual_workers
 
-    if found.parts and cluster is None and workers is None:
-        workers = min(usual_workers(), len(found.parts)) if has_dask() else 1
+    if missing.parts and cluster is None and workers is None:
+        workers = min(usual_workers(), len(missing.parts)) if has_dask() else 1
         workers = None if workers == 1 else workers
-    if not found.parts or (cluster is None and workers is None):
-        yield Planned(found, 1)
-        return (yield from _here(found, checkpoint_every_s, command))
+    if not missing.parts or (cluster is None and workers is None):
+        yield Planned(missing, 1)
+        return (yield from _here(missing, checkpoint_every_s, command))
     from .pool import WorkerPool
 
-    with WorkerPool(workers, cluster, tls) as pool, _tokens(found, pool.token):
-        return (yield from _by_pool(found, pool, checkpoint_every_s, command))
+    with WorkerPool(workers, cluster, tls) as pool, _tokens(missing, pool.token):
+        return (yield from _by_pool(missing, pool, checkpoint_every_s, command))
 
 
 class _Tally:
     """How far a batch is."""
 
-    def __init__(self, found: Plan) -> None:
-        self.found = found
+    def __init__(self, missing: Plan) -> None:
+        self.missing = missing
         self.done: list[PartDone] = []
         self.failed: list[PartFailed] = []
         self.is_stopped = False
@@ -99,8 +100,8 @@ class _Tally:
 
     def result(self) -> BatchResult:
         over = {id(event.part) for event in [*self.done, *self.failed]}
-        left = tuple(part for part in self.found.parts if id(part) not in over)
-        return BatchResult(tuple(self.done), tuple(self.failed), left, self.found.genes_done)
+        left = tuple(part for part in self.missing.parts if id(part) not in over)
+        return BatchResult(tuple(self.done), tuple(self.failed), left, self.missing.genes_done)
 
 
 class _Slides:
@@ -117,12 +118,12 @@ class _Slides:
         return prepare_part(part, self._slide)
 
 
-def _here(found: Plan, every_s: float, command: str) -> Batch:
+def _here(missing: Plan, every_s: float, command: str) -> Batch:
     """All parts in this process."""
     from .part import ADVICE, this_process
 
-    tally, slides = _Tally(found), _Slides()
-    for part in found.parts:
+    tally, slides = _Tally(missing), _Slides()
+    for part in missing.parts:
         for attempt in range(1, ATTEMPTS + 1):
             if tally.is_stopped:
                 return tally.result()
@@ -169,12 +170,12 @@ def output_of(part: Part, command: str) -> Output:
     return Output(folder=part.folder, command=command, slide_path=part.job.slide)
 
 
-def _by_pool(found: Plan, pool: WorkerPool, every_s: float, command: str) -> Batch:
+def _by_pool(missing: Plan, pool: WorkerPool, every_s: float, command: str) -> Batch:
     """All parts by workers; a few more than there are workers are under way, so that none waits for its input."""
-    tally, slides = _Tally(found), _Slides()
-    waiting = iter(found.parts)
+    tally, slides = _Tally(missing), _Slides()
+    waiting = iter(missing.parts)
     of: dict[str, Part] = {}
-    tally.hear((yield Planned(found, pool.size)))
+    tally.hear((yield Planned(missing, pool.size)))
     is_drained = False
     while not tally.is_stopped and not (is_drained and not pool.busy):
         room = pool.size + max(1, pool.size // 4) - pool.busy  # one, where the workers are still on their way
@@ -276,9 +277,9 @@ def land(part: Part, answer: Mapping[str, Any], command: str) -> tuple[tuple[str
 
 
 @contextlib.contextmanager
-def _tokens(found: Plan, token: str) -> Iterator[None]:
+def _tokens(missing: Plan, token: str) -> Iterator[None]:
     """An empty file in every folder of results, by which workers see that it is the same folder."""
-    files = [folder / f".s2sst-{token}" for folder in dict.fromkeys(part.job.out for part in found.parts)]
+    files = [folder / f".s2sst-{token}" for folder in dict.fromkeys(part.job.out for part in missing.parts)]
     try:
         for file in files:
             file.write_bytes(b"")

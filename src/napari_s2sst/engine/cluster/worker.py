@@ -182,21 +182,29 @@ class _Orders:
     def next(self) -> Command | None:
         if self.is_stopped:
             return Command.STOP
-        told, self._next = self._next, None
-        return told
+        command, self._next = self._next, None
+        return command
 
 
 def _drive(line: _Line, tell_every_s: float, command: str | None, checkpoint: Path | None, steps: Generator) -> Any:
     """Run a generator of events to its end, telling them, obeying commands, and sending checkpoints that nobody else sees."""
-    told, kept, orders = 0.0, 0, _Orders(command)
+    told_at, sent_ns, orders = 0.0, 0, _Orders(command)
     try:
         event = next(steps)
         while True:
-            if not isinstance(event, Stepped) or time.monotonic() - told >= tell_every_s or event.step == event.steps:
-                told = time.monotonic()
+            if (
+                not isinstance(event, Stepped)
+                or time.monotonic() - told_at >= tell_every_s
+                or event.step == event.steps
+            ):
+                told_at = time.monotonic()
                 line.tell("event", event=pack(event))
-            if checkpoint is not None and checkpoint.is_file() and (changed := checkpoint.stat().st_mtime_ns) != kept:
-                kept = changed
+            if (
+                checkpoint is not None
+                and checkpoint.is_file()
+                and (changed := checkpoint.stat().st_mtime_ns) != sent_ns
+            ):
+                sent_ns = changed
                 line.tell("checkpoint", checkpoint=checkpoint.read_bytes())
             for message in line.heard():
                 orders.take(message["command"])
