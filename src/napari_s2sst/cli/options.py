@@ -159,18 +159,8 @@ class ImputeOptions:
             raise ConfigError(
                 "--model imputes with a model as it is, so it takes no --steps, --seconds, --images, --resume or --set."
             )
-        settings = {
-            "stride": own.stride,
-            "seconds": own.seconds,
-            "steps": own.steps,
-            "device": own.device,
-            "seed": own.seed,
-            "bin_um": own.bin_um,
-            "min_qv": own.min_qv,
-            "normalisation": own.normalisation,
-            "images": own.images,
-        }
-        config = RunConfig.preset(own.preset, **settings, **read_settings(own.settings))
+        said = {name: getattr(own, name) for name in OPTIONS}
+        config = RunConfig.preset(own.preset, **said, **read_settings(own.settings))
         if own.images is not None and not own.images.is_dir():
             raise ConfigError(f"{own.images} is not a folder. Give --images a folder of pictures, or leave it out.")
         return config
