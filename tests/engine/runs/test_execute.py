@@ -104,7 +104,7 @@ def test_the_numbers_are_those_of_training_and_imputing_one_after_the_other(job)
 
 def test_a_preview_is_followed_by_its_scores(job):
     events, _ = driven(
-        execute(job, TrainingPlan()), lambda event: Command.PREVIEW if isinstance(event, Started) else None
+        execute(job, TrainingPlan()), lambda event: Command.PREVIEW if isinstance(event, Stepped) else None
     )
     at = next(place for place, event in enumerate(events) if isinstance(event, Previewed))
     assert isinstance(events[at + 1], LiveScores)
