@@ -102,7 +102,7 @@ def in_the_window(trainings: int, steps: int) -> list[dict[str, float]]:
 
     dock.panels.sampling.instant_box.setChecked(False)
     dock.open_slide(sample_slide_folder())
-    wait(lambda: session.can_train and not dock.structure.busy and not dock.display.busy)
+    wait(lambda: session.can_train and not dock.genes.structure.busy and not dock.display.busy)
     config = RunConfig.preset("fast", steps=steps, batch=2, image_batch=1, symmetries=1, device="cpu")
     dock.panels.training.setValue(config)
     session.settings = config

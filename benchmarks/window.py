@@ -71,7 +71,7 @@ def main() -> None:
     phase("opening the slide", lambda: session.gene_map is not None and not session.busy)
     phase("imputing at once", lambda: session.shown is not None)
     phase("judging that", lambda: bool(session.shown.scores) and not dock.display.busy)
-    phase("scoring the genes", lambda: not dock.structure.busy)
+    phase("scoring the genes", lambda: not dock.genes.structure.busy)
     phase("importing torch meanwhile", lambda: dock.panels.training.device_box.count() > 1)
     gene = arguments.gene or list(session.slide.genes)[1]
     dock.choose_gene(gene)
@@ -97,7 +97,7 @@ def main() -> None:
         bin_um = arguments.bin_um
         phase("counting in other bins", lambda: session.can_train and session.gene_map.bin_um == bin_um)
         phase("imputing and judging those", lambda: not instant.busy and not dock.display.busy)
-        phase("scoring the genes in them", lambda: not dock.structure.busy)
+        phase("scoring the genes in them", lambda: not dock.genes.structure.busy)
     began = time.perf_counter()
     idle = phase("idle", lambda: time.perf_counter() - began > arguments.seconds)
     session.settings = session.settings.changed(seconds=arguments.seconds, device="cpu")
@@ -127,7 +127,7 @@ def _choose(dock, genes: list[str], settle) -> None:
         while session.shown is None or session.shown.gene != gene or dock.display.layer("imputed") is None:
             settle()
         found.append((counted, time.perf_counter() - began))
-        while dock.instant.busy or dock.display.busy:
+        while dock.instant.imputing or dock.display.busy:
             settle()
     for name, seconds in zip(("counts", "imputed at once"), zip(*found, strict=True), strict=True):
         middle, most = statistics.median(seconds), max(seconds)

@@ -71,7 +71,7 @@ class Story:
         self.until("the gene is imputed at once", lambda: session.shown is not None and session.shown.gene == gene)
         self.until("it is scored", lambda: bool(session.shown.scores) and not dock.display.busy)
         panels.genes.search.clear()
-        self.until("all genes are scored", lambda: not dock.structure.busy)
+        self.until("all genes are scored", lambda: not dock.genes.structure.busy)
         self.shoot("2_slide")
 
         panels.show_page("Sampling")
@@ -127,7 +127,7 @@ class Story:
 
     def draw_regions(self) -> None:
         """A rectangle and an ellipse with a hole, as the mouse would leave them."""
-        regions = self.dock.regions
+        regions = self.dock.regions.drawn
 
         def box(top: float, left: float, bottom: float, right: float) -> list:
             """Corners in um, of shares of the map."""

@@ -132,7 +132,7 @@ def view(
 
     from napari.layers import Layer
 
-    from ..plugin.viewer.display import scale_bar_of
+    from ..plugin.viewer.canvas import scale_bar_of
     from ..plugin.viewer.reader import read_results
 
     results = read_results(path, gene or None) if is_file else []

@@ -29,7 +29,7 @@ MAX_CURVE_POINTS = 2000
 
 
 class State(Enum):
-    """What the window is doing, which decides what can be done next."""
+    """State of the window, which decides what can be done next."""
 
     EMPTY = "no slide"
     READY = "ready"
@@ -41,7 +41,7 @@ class State(Enum):
 
 
 class Mode(Enum):
-    """What is done with the bins between the measured ones."""
+    """Use of the bins between the measured ones."""
 
     CHECK = "check"
     """Hide the bins that the lattice skips, impute them, and compare with what was really counted there."""
@@ -59,7 +59,7 @@ class Sampling:
 
 
 class Several(Enum):
-    """What is done with several chosen genes."""
+    """Way to train on several chosen genes."""
 
     IN_TURN = "in turn"
     """A training of its own for each gene."""
@@ -69,7 +69,7 @@ class Several(Enum):
 
 @dataclass(frozen=True)
 class Queue:
-    """Where a row of trainings is."""
+    """Place in a row of trainings."""
 
     number: int
     """Of the present one, from 1."""
@@ -85,7 +85,7 @@ class Entry:
     index: int = 0
     """Of the gene within the run."""
     number: int = 0
-    """Tells runs on one gene apart, from 1; 0 is what the weights that come with the program make of it at once."""
+    """Tells runs on one gene apart, from 1; 0 is what the weights that come with the program make of it instantly."""
 
     @property
     def gene(self) -> str:
@@ -115,7 +115,7 @@ _SAME = {
 }
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Session:
     """Assigning a field tells everyone connected to ``session.events.<field>``."""
 
@@ -154,7 +154,7 @@ class Session:
     result: Result | None = None
     """Of the last run."""
     entries: tuple[Entry, ...] = ()
-    """Every gene of every run, the newest first; what was imputed at once is the first of all."""
+    """Every gene of every run, the newest first; what was imputed instantly is the first of all."""
     shown: Entry | None = None
     model: Trained | None = None
     """Of the last run, or read from a file; what "the last run" starts from."""
@@ -197,8 +197,8 @@ class Session:
     def can_export(self) -> bool:
         return self.shown is not None and not self.busy
 
-    def open(self, slide: Slide) -> None:
-        """Another slide: everything of the last one goes."""
+    def open(self, slide: Slide | None) -> None:
+        """Take another slide; everything of the last one goes."""
         self.gene, self.genes, self.gene_map, self.result, self.outdated = "", (), None, None, False
         self.entries, self.shown, self.model = (), None, None
         self.clear_run()
@@ -212,7 +212,7 @@ class Session:
         self.losses, self.loss_curve = (), ()
 
     def begin(self, *, first: bool = True) -> None:
-        """A run starts; of a row of runs, only the first one clears what an earlier one complained about."""
+        """Start a run; of a row of runs, only the first one clears what an earlier one complained about."""
         if first:
             self.message = ""
         self.clear_run()
@@ -237,33 +237,33 @@ class Session:
                 self.state = State.SCORING
 
     def take_instant(self, entry: Entry | None) -> None:
-        """What was imputed without training takes the place of what was before; None: it no longer fits the choice."""
-        runs = tuple(each for each in self.entries if each.number)
+        """Put what was imputed without training in the place of what was before; None: it no longer fits the choice."""
+        runs = tuple(listed for listed in self.entries if listed.number)
         was_shown = self.shown is None or not self.shown.number
         self.entries = runs if entry is None else (entry, *runs)
         if was_shown or entry is not None:
             self.shown = entry
 
     def take(self, result: Result, number: int) -> None:
-        """A run's genes head the list, and its first one is shown."""
+        """Put a run's genes at the head of the list, and its first one is shown."""
         new = tuple(Entry(result, index, number) for index in range(len(result.imputed)))
-        self.entries = (*new, *(each for each in self.entries if each.number))
+        self.entries = (*new, *(listed for listed in self.entries if listed.number))
         self.shown = new[0]
 
     def remove(self, entry: Entry) -> None:
-        """It leaves the list, and the one that takes its place is shown."""
-        at = next(at for at, each in enumerate(self.entries) if each.same(entry))
-        self.entries = tuple(each for each in self.entries if not each.same(entry))
+        """Take an entry out of the list; the one that takes its place is shown."""
+        at = next(at for at, listed in enumerate(self.entries) if listed.same(entry))
+        self.entries = tuple(listed for listed in self.entries if not listed.same(entry))
         if entry.same(self.shown):
             self.shown = self.entries[min(at, len(self.entries) - 1)] if self.entries else None
 
     def put_back(self, entry: Entry, at: int) -> None:
-        """A removed one returns to its place, and is shown."""
+        """Put a removed entry back in its place, and show it."""
         self.entries = (*self.entries[:at], entry, *self.entries[at:])
         self.shown = entry
 
     def end(self, result: Result | None = None) -> None:
-        """The run is over; without a result the one before stays."""
+        """End a run; without a result the one before stays."""
         if result is not None:
             self.result = result
         self.state = State.EMPTY if self.slide is None else State.READY

@@ -10,17 +10,19 @@ from napari.layers import Layer
 
 from napari_s2sst.engine.slides.bins import open_count_cube
 from napari_s2sst.engine.slides.xenium import open_xenium
-from napari_s2sst.plugin.controllers.extras import KEYS, Extras
+from napari_s2sst.plugin.controllers.extras import Extras
+from napari_s2sst.plugin.viewer.canvas import camera_of
+from napari_s2sst.plugin.viewer.extra_display import KEYS
 from napari_s2sst.plugin.viewer.layers import slide_layers
-from napari_s2sst.plugin.viewer.outlines import MAX_OUTLINES, OUTLINE_PX, View, camera_of
+from napari_s2sst.plugin.viewer.outlines import MAX_OUTLINES, OUTLINE_PX, View
 
 
 @pytest.fixture
-def extras(viewer):
+def extras(workspace):
     """Without a slide; collects what it tells in ``heard`` and ``failures``."""
-    made = Extras(viewer)
+    made = Extras(workspace)
     made.heard, made.failures = [], []
-    made.told.connect(made.heard.append)
+    made.noted.connect(made.heard.append)
     made.failed.connect(made.failures.append)
     yield made
     made.forget()
@@ -49,7 +51,7 @@ def show(extras, qtbot):
     def show(*keys):
         for key in keys:
             extras.show(key, True)
-        qtbot.waitUntil(lambda: not extras.busy, timeout=300_000)
+        qtbot.waitUntil(lambda: not extras.loading, timeout=300_000)
         settle(extras, qtbot)
 
     return show
@@ -75,7 +77,7 @@ def tiled(shared_data, tmp_path):
 
 
 def settle(extras, qtbot):
-    qtbot.waitUntil(lambda: not extras._settle.isActive() and not extras._raise.isActive(), timeout=300_000)
+    qtbot.waitUntil(lambda: not extras.shown._settle.isActive() and not extras.shown._raise.isActive(), timeout=300_000)
 
 
 def names(viewer) -> list[str]:
@@ -235,7 +237,7 @@ def test_a_lower_quality_shows_more_points(extras, give, show, viewer, qtbot, sh
     extras.setGenes(("LUM",))
     show("transcripts")
     extras.setGenes(("LUM",), 0.0)
-    qtbot.waitUntil(lambda: not extras.busy, timeout=300_000)
+    qtbot.waitUntil(lambda: not extras.loading, timeout=300_000)
     assert len(viewer.layers["LUM - transcripts"].data) == 1953
 
 
@@ -253,7 +255,7 @@ def test_too_many_transcripts_become_a_density_map_and_it_is_told(extras, give, 
 def test_only_outlines_in_view_are_drawn_and_a_still_view_draws_nothing(extras, give, show, viewer, qtbot, shared_data):
     bundle = give(shared_data("xenium_v1_breast_crop"))
     show("cells")
-    outlines = extras._outlines["cells"]
+    outlines = extras.shown._outlines["cells"]
     whole = len(outlines.layer.data)
     assert whole > 1000
     y0, x0, y1, x1 = bundle.extent_um
@@ -269,7 +271,7 @@ def test_only_outlines_in_view_are_drawn_and_a_still_view_draws_nothing(extras, 
 def test_one_rest_of_the_camera_is_one_drawing(extras, give, show, viewer, qtbot, sample_slide):
     bundle = give(sample_slide)
     show("cells")
-    outlines = extras._outlines["cells"]
+    outlines = extras.shown._outlines["cells"]
     draws = outlines.draws
     for height in np.linspace(600, 100, 15):
         look_at(viewer, bundle.extent_um[2] / 2, bundle.extent_um[3] / 2, height)
@@ -303,7 +305,7 @@ def test_too_many_cells_are_told_with_their_number_until_the_user_zooms_in(extra
 def test_a_hidden_layer_is_drawn_when_it_is_shown_again(extras, give, show, viewer, qtbot, sample_slide):
     bundle = give(sample_slide)
     show("cells")
-    outlines, layer = extras._outlines["cells"], viewer.layers["cell outlines"]
+    outlines, layer = extras.shown._outlines["cells"], viewer.layers["cell outlines"]
     layer.visible = False
     draws = outlines.draws
     look_at(viewer, bundle.extent_um[2] / 2, bundle.extent_um[3] / 2, 100)

@@ -5,7 +5,7 @@ import shutil
 from support.window_state import buttons, names
 
 from napari_s2sst.engine.slides.xenium import open_xenium
-from napari_s2sst.plugin.viewer.display import scale_bar_of
+from napari_s2sst.plugin.viewer.canvas import scale_bar_of
 
 
 def test_an_empty_dock_offers_only_open(dock):

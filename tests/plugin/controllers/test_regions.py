@@ -16,16 +16,14 @@ NESTS = Region("nests", MultiPolygon([box(200, 0, 220, 20), box(260, 60, 300, 80
 
 
 @pytest.fixture
-def panel(qtbot) -> RegionPanel:
-    made = RegionPanel()
-    qtbot.addWidget(made)
-    return made
+def panel(workspace) -> RegionPanel:
+    return workspace.panels.region
 
 
 @pytest.fixture
-def regions(viewer, panel, qtbot):
+def regions(viewer, workspace):
     viewer.add_image(np.zeros((50, 50)), scale=(20, 20), units=("um", "um"), axis_labels=("y", "x"))
-    made = Regions(viewer, panel)
+    made = Regions(workspace)
     yield made
     made.forget()
 
@@ -36,7 +34,7 @@ def names(regions) -> list[str]:
 
 def shape_names(regions) -> list[str]:
     regions.value()
-    return list(regions.layer.features["name"])
+    return list(regions.drawn.layer.features["name"])
 
 
 def settled(qtbot, panel):
@@ -67,8 +65,8 @@ def test_a_tool_clicked_again_gives_the_mouse_back(regions, panel, viewer):
 
 
 def test_the_panel_shows_the_tool_that_was_chosen_in_napari(regions, panel):
-    regions.draw("add_polygon")
-    regions.layer.mode = "add_rectangle"
+    regions.drawn.draw("add_polygon")
+    regions.drawn.layer.mode = "add_rectangle"
     assert [name for name, button in panel.tools.items() if button.isChecked()] == ["add_rectangle"]
 
 
@@ -128,107 +126,107 @@ def test_clicking_corners_and_a_double_click_draw_a_polygon(regions, panel, view
     ("kind", "area"), [("rectangle", 160_000), ("polygon", 160_000), ("ellipse", np.pi * 200**2)]
 )  # fmt: skip
 def test_every_kind_of_shape_has_its_own_area(regions, kind, area):
-    regions.draw()
-    regions.layer.add([SQUARE], shape_type=kind)
+    regions.drawn.draw()
+    regions.drawn.layer.add([SQUARE], shape_type=kind)
     (region,) = regions.value()
     assert region.polygon.area == pytest.approx(area, rel=1e-3)
     assert region.polygon.centroid.coords[0] == pytest.approx((400, 300))
 
 
 def test_lines_are_no_regions(regions):
-    regions.draw()
-    regions.layer.add([SQUARE], shape_type="path")
-    regions.layer.add([SQUARE[:2]], shape_type="line")
+    regions.drawn.draw()
+    regions.drawn.layer.add([SQUARE], shape_type="path")
+    regions.drawn.layer.add([SQUARE[:2]], shape_type="line")
     assert regions.value() == ()
     assert regions.panel.rows() == ()
 
 
 def test_an_outline_that_crosses_itself_is_mended(regions):
-    regions.draw()
-    regions.layer.add([SQUARE[[0, 2, 1, 3]]], shape_type="polygon")
+    regions.drawn.draw()
+    regions.drawn.layer.add([SQUARE[[0, 2, 1, 3]]], shape_type="polygon")
     (region,) = regions.value()
     assert region.polygon.is_valid
     assert region.polygon.area == pytest.approx(80_000)
 
 
 def test_a_layer_that_was_moved_moves_its_regions(regions, qtbot):
-    regions.draw()
-    regions.layer.add([SQUARE], shape_type="polygon")
+    regions.drawn.draw()
+    regions.drawn.layer.add([SQUARE], shape_type="polygon")
     regions.value()
     with settled(qtbot, regions.panel):
-        regions.layer.translate = (10, 1000)
+        regions.drawn.layer.translate = (10, 1000)
     assert regions.panel.value()[0].polygon.bounds == (1200, 110, 1600, 510)
 
 
 def test_new_shapes_are_numbered_and_a_free_number_is_used_again(regions):
-    regions.draw()
+    regions.drawn.draw()
     for _ in range(3):
-        regions.layer.add([SQUARE], shape_type="polygon")
+        regions.drawn.layer.add([SQUARE], shape_type="polygon")
     assert names(regions) == ["Region 1", "Region 2", "Region 3"]
-    regions.layer.remove([1])
+    regions.drawn.layer.remove([1])
     assert names(regions) == ["Region 1", "Region 3"]
-    regions.layer.add([SQUARE], shape_type="polygon")
+    regions.drawn.layer.add([SQUARE], shape_type="polygon")
     assert names(regions) == ["Region 1", "Region 3", "Region 2"]
 
 
 def test_a_copied_shape_gets_a_name_of_its_own(regions, qtbot):
-    regions.add([Region("Tumour", box(0, 0, 100, 100))])
-    regions.layer.selected_data = {0}
-    regions.layer._copy_data()
-    regions.layer._paste_data()
+    regions.drawn.add([Region("Tumour", box(0, 0, 100, 100))])
+    regions.drawn.layer.selected_data = {0}
+    regions.drawn.layer._copy_data()
+    regions.drawn.layer._paste_data()
     qtbot.waitUntil(lambda: len(regions.panel.rows()) == 2, timeout=300_000)
     assert names(regions) == ["Tumour", "Tumour 2"]
 
 
 def test_a_tool_stays_on_for_holes_until_it_is_let_go(regions, panel):
-    regions.add([Region("A", box(0, 0, 1000, 1000))])
+    regions.drawn.add([Region("A", box(0, 0, 1000, 1000))])
     panel.tools["hole"].click()
     for shift in (0, 500):
-        regions.layer.add([SQUARE / 4 + shift], shape_type="rectangle")
+        regions.drawn.layer.add([SQUARE / 4 + shift], shape_type="rectangle")
         regions.value()
-    assert list(regions.layer.features["kind"]) == ["region", "hole", "hole"]
+    assert list(regions.drawn.layer.features["kind"]) == ["region", "hole", "hole"]
     assert shape_names(regions) == ["A", "Hole 1", "Hole 2"]
 
 
 def test_the_name_stands_at_the_shape(regions):
-    regions.add([DUCT])
-    assert next(iter(regions.layer.text.values)) == "duct"
+    regions.drawn.add([DUCT])
+    assert next(iter(regions.drawn.layer.text.values)) == "duct"
 
 
 # ---- holes and parts
 
 
 def test_a_hole_is_cut_out_of_every_region_it_lies_in(regions, panel):
-    regions.add(
+    regions.drawn.add(
         [Region("A", box(0, 0, 100, 100)), Region("B", box(50, 0, 150, 100)), Region("C", box(300, 0, 400, 100))]
     )
     panel.tools["hole"].click()
-    assert regions.layer.mode == "add_polygon"
-    regions.layer.add([np.array([[10, 40], [10, 60], [30, 60], [30, 40.0]])], shape_type="polygon")
+    assert regions.drawn.layer.mode == "add_polygon"
+    regions.drawn.layer.add([np.array([[10, 40], [10, 60], [30, 60], [30, 40.0]])], shape_type="polygon")
     assert [region.polygon.area for region in regions.value()] == [9600, 9800, 10000]
     assert shape_names(regions)[-1] == "Hole 1"
     panel.tools["hole"].click()
-    regions.layer.add([SQUARE + 1000], shape_type="polygon")
+    regions.drawn.layer.add([SQUARE + 1000], shape_type="polygon")
     assert names(regions) == ["A", "B", "C", "Region 1"]
 
 
 def test_a_region_that_is_all_hole_counts_no_more(regions, panel):
-    regions.add([Region("A", box(0, 0, 100, 100))])
-    regions.draw(holes=True)
-    regions.layer.add([SQUARE - 200], shape_type="rectangle")
-    regions.layer.add([np.array([[-10, -10], [-10, 200], [200, 200], [200, -10.0]])], shape_type="polygon")
+    regions.drawn.add([Region("A", box(0, 0, 100, 100))])
+    regions.drawn.draw(holes=True)
+    regions.drawn.layer.add([SQUARE - 200], shape_type="rectangle")
+    regions.drawn.layer.add([np.array([[-10, -10], [-10, 200], [200, 200], [200, -10.0]])], shape_type="polygon")
     assert regions.value() == ()
     assert panel.list.topLevelItem(0).text(1) == "nothing left"
     assert "Whole slide" in panel.status.text()
 
 
 def test_holes_and_parts_survive_the_layer(regions):
-    regions.add([DUCT, NESTS])
+    regions.drawn.add([DUCT, NESTS])
     back = regions.value()
     assert [region.name for region in back] == ["duct", "nests"]
     assert back[0].polygon.equals(DUCT.polygon)
     assert back[1].polygon.equals(NESTS.polygon)
-    assert list(regions.layer.features["kind"]) == ["region", "hole", "region", "region"]
+    assert list(regions.drawn.layer.features["kind"]) == ["region", "hole", "region", "region"]
 
 
 # ---- the panel
@@ -242,12 +240,12 @@ def test_without_regions_the_whole_slide_counts_and_the_panel_says_so(regions, p
 
 
 def test_only_ticked_regions_count(regions, panel, qtbot):
-    regions.add([DUCT, NESTS])
+    regions.drawn.add([DUCT, NESTS])
     with settled(qtbot, panel):
         panel.list.topLevelItem(0).setCheckState(0, Qt.CheckState.Unchecked)
     assert [region.name for region in panel.value()] == ["nests"]
     assert panel.status.text() == "1 of 2 regions, 0.0012 mm²"
-    assert list(regions.layer.features["used"]) == [False, True, True, True]
+    assert list(regions.drawn.layer.features["used"]) == [False, True, True, True]
     with settled(qtbot, panel):
         panel.list.topLevelItem(1).setCheckState(0, Qt.CheckState.Unchecked)
     assert panel.value() == ()
@@ -255,7 +253,7 @@ def test_only_ticked_regions_count(regions, panel, qtbot):
 
 
 def test_a_name_is_changed_in_the_list_and_at_the_shape(regions, panel):
-    regions.add([DUCT, NESTS])
+    regions.drawn.add([DUCT, NESTS])
     panel.list.topLevelItem(1).setText(0, "tumour nests")
     assert shape_names(regions) == ["duct", "Hole 1", "tumour nests", "tumour nests"]
     assert names(regions) == ["duct", "tumour nests"]
@@ -263,23 +261,23 @@ def test_a_name_is_changed_in_the_list_and_at_the_shape(regions, panel):
 
 @pytest.mark.parametrize(("typed", "becomes"), [("duct", "duct 2"), ("  ", "Region 1"), (" a{b} ", "a{b}")])
 def test_a_name_that_is_taken_or_empty_becomes_one_that_is_free(regions, panel, typed, becomes):
-    regions.add([DUCT, NESTS])
+    regions.drawn.add([DUCT, NESTS])
     panel.list.topLevelItem(1).setText(0, typed)
     assert names(regions) == ["duct", becomes]
     assert panel.list.topLevelItem(1).text(0) == becomes
 
 
 def test_a_name_changed_in_napari_shows_in_the_list(regions, panel, qtbot):
-    regions.add([DUCT])
-    table = regions.layer.features
+    regions.drawn.add([DUCT])
+    table = regions.drawn.layer.features
     table["name"] = ["gland", "Hole 1"]
     with settled(qtbot, panel):
-        regions.layer.features = table
+        regions.drawn.layer.features = table
     assert panel.list.topLevelItem(0).text(0) == "gland"
 
 
 def test_deleting_takes_the_holes_along_and_undo_brings_all_back(regions, panel, qtbot):
-    regions.add([DUCT, NESTS])
+    regions.drawn.add([DUCT, NESTS])
     panel.list.topLevelItem(0).setSelected(True)
     with settled(qtbot, panel):
         panel.delete_button.click()
@@ -293,16 +291,16 @@ def test_deleting_takes_the_holes_along_and_undo_brings_all_back(regions, panel,
 
 
 def test_a_hole_in_another_region_stays_when_one_is_deleted(regions):
-    regions.add([Region("A", box(0, 0, 100, 100)), Region("B", box(50, 0, 150, 100))])
-    regions.draw(holes=True)
-    regions.layer.add([np.array([[10, 40], [10, 60], [30, 60], [30, 40.0]])], shape_type="polygon")
+    regions.drawn.add([Region("A", box(0, 0, 100, 100)), Region("B", box(50, 0, 150, 100))])
+    regions.drawn.draw(holes=True)
+    regions.drawn.layer.add([np.array([[10, 40], [10, 60], [30, 60], [30, 40.0]])], shape_type="polygon")
     regions.value()
-    regions.delete(["A"])
+    regions.drawn.delete(["A"])
     assert regions.value()[0].polygon.area == 9800
 
 
 def test_the_delete_key_deletes_the_chosen_region(regions, panel, qtbot):
-    regions.add([DUCT])
+    regions.drawn.add([DUCT])
     panel.list.topLevelItem(0).setSelected(True)
     qtbot.keyClick(panel.list, Qt.Key.Key_Delete)
     qtbot.waitUntil(lambda: panel.value() == (), timeout=300_000)
@@ -311,28 +309,29 @@ def test_the_delete_key_deletes_the_chosen_region(regions, panel, qtbot):
 def test_several_changes_in_a_row_are_told_once(regions, panel, qtbot):
     told = []
     panel.valueChanged.connect(lambda: told.append(1))
-    regions.draw()
-    for shift in range(5):
-        regions.layer.add([SQUARE + 50 * shift], shape_type="polygon")
+    regions.drawn.draw()
+    with settled(qtbot, panel):
+        for shift in range(5):
+            regions.drawn.layer.add([SQUARE + 50 * shift], shape_type="polygon")
     qtbot.wait(600)
     assert len(told) == 1
     assert len(panel.value()) == 5
 
 
 def test_what_makes_no_difference_is_not_told(regions, panel, qtbot):
-    regions.add([DUCT])
+    regions.drawn.add([DUCT])
     qtbot.wait(400)
     told = []
     panel.valueChanged.connect(lambda: told.append(1))
-    regions.layer.visible = False
-    regions.layer.selected_data = {0}
-    regions.layer.features = regions.layer.features
+    regions.drawn.layer.visible = False
+    regions.drawn.layer.selected_data = {0}
+    regions.drawn.layer.features = regions.drawn.layer.features
     qtbot.wait(400)
     assert not told
 
 
 def test_while_a_training_runs_nothing_can_be_changed(regions, panel):
-    regions.add([DUCT])
+    regions.drawn.add([DUCT])
     panel.setEnabledParts(can_change=False)
     assert not any(button.isEnabled() for button in (*panel.tools.values(), panel.import_button, panel.delete_button))
     assert panel.export_button.isEnabled()
@@ -354,10 +353,10 @@ def test_every_control_has_a_tooltip_and_is_reachable_by_keyboard(panel):
 
 @pytest.mark.parametrize("name", ["regions.geojson", "regions.csv"])
 def test_regions_are_written_and_read_back_the_same(regions, tmp_path, name):
-    regions.add([DUCT, NESTS])
+    regions.drawn.add([DUCT, NESTS])
     regions.panel.exportRequested.emit(tmp_path / name)
     assert [region.name for region in read_regions(tmp_path / name)] == ["duct", "nests"]
-    regions.clear()
+    regions.drawn.clear()
     regions.panel.importRequested.emit(tmp_path / name)
     found = regions.value()
     assert [region.name for region in found] == ["duct", "nests"]
@@ -366,7 +365,7 @@ def test_regions_are_written_and_read_back_the_same(regions, tmp_path, name):
 
 
 def test_only_ticked_regions_are_written(regions, panel, tmp_path):
-    regions.add([DUCT, NESTS])
+    regions.drawn.add([DUCT, NESTS])
     panel.list.topLevelItem(0).setCheckState(0, Qt.CheckState.Unchecked)
     regions.write(tmp_path / "one.geojson")
     assert [region.name for region in read_regions(tmp_path / "one.geojson")] == ["nests"]
@@ -381,15 +380,15 @@ def test_a_file_read_twice_gives_names_of_their_own(regions, tmp_path):
 
 def test_a_file_that_cannot_be_read_is_told_in_one_sentence(regions, panel, tmp_path, qtbot):
     (tmp_path / "bad.csv").write_text("a,b\n")
-    with qtbot.waitSignal(panel.failed) as told:
+    with qtbot.waitSignal(regions.failed) as told:
         regions.read(tmp_path / "bad.csv")
     assert "names no columns X and Y" in told.args[0]
-    assert regions.layer is None
+    assert regions.drawn.layer is None
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(regions, panel, tmp_path, qtbot):
-    regions.add([DUCT])
-    with qtbot.waitSignal(panel.failed) as told:
+    regions.drawn.add([DUCT])
+    with qtbot.waitSignal(regions.failed) as told:
         regions.write(tmp_path / "none" / "a.geojson")
     assert "can't be written" in told.args[0]
 
@@ -405,9 +404,9 @@ def test_a_written_file_has_the_ending_of_its_format(tmp_path):
 
 
 def test_a_layer_that_the_user_deletes_means_the_whole_slide_and_undo_brings_it_back(regions, panel, viewer, qtbot):
-    regions.add([DUCT])
+    regions.drawn.add([DUCT])
     with settled(qtbot, panel):
-        viewer.layers.remove(regions.layer)
+        viewer.layers.remove(regions.drawn.layer)
     assert panel.value() == ()
     assert panel.rows() == ()
     panel.undo_button.click()
@@ -417,28 +416,27 @@ def test_a_layer_that_the_user_deletes_means_the_whole_slide_and_undo_brings_it_
 
 
 def test_another_slide_takes_regions_and_undo_away(regions, panel, viewer):
-    regions.add([DUCT])
-    regions.delete(["duct"])
-    regions.clear()
+    regions.drawn.add([DUCT])
+    regions.drawn.delete(["duct"])
+    regions.drawn.clear()
     assert "regions" not in viewer.layers
     assert not panel.undo_button.isEnabled()
-    regions.undo()
+    regions.drawn.undo()
     assert regions.value() == ()
 
 
-def test_a_dock_opened_again_finds_the_regions(regions, viewer, qtbot):
-    regions.add([DUCT])
+def test_a_dock_opened_again_finds_the_regions(regions, make_workspace):
+    regions.drawn.add([DUCT])
     regions.forget()
-    other = RegionPanel()
-    qtbot.addWidget(other)
-    again = Regions(viewer, other)
-    assert [region.name for region in other.value()] == ["duct"]
+    other = make_workspace()
+    again = Regions(other)
+    assert [region.name for region in other.panels.region.value()] == ["duct"]
     again.forget()
 
 
 def test_after_forgetting_nothing_follows_the_layer(regions, panel, viewer, qtbot):
-    regions.add([DUCT])
-    layer = regions.layer
+    regions.drawn.add([DUCT])
+    layer = regions.drawn.layer
     regions.forget()
     layer.add([SQUARE], shape_type="polygon")
     viewer.layers.remove(layer)

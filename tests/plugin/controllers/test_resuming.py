@@ -57,7 +57,7 @@ def begin():
         sampling = Sampling(40.0, 3, session.sampling.mode)
         dock.panels.sampling.setValue(sampling)
         dock.panels.sampling.valueChanged.emit(sampling)
-        dock.regions.add([Region("left part", box(100, 100, 900, 1400))])
+        dock.regions.drawn.add([Region("left part", box(100, 100, 900, 1400))])
         dock.choose_gene(list(session.slide.genes)[1])
         QTimer.singleShot(1000, begin)
     else:
@@ -119,13 +119,13 @@ def left_behind(slide: Path, *genes: str, until: int = 3, size_um: float | None 
 def offer(dock, qtbot) -> str:
     """What the dock offers after a look."""
     dock.resuming.look()
-    qtbot.waitUntil(dock.resume_banner.isVisible, timeout=300_000)
-    return dock.resume_banner.text()
+    qtbot.waitUntil(dock.panels.resume.isVisible, timeout=300_000)
+    return dock.panels.resume.text()
 
 
 def resume(dock, qtbot) -> None:
     dock.panels.sampling.instant_box.setChecked(False)
-    dock.resume_banner.resume_button.click()
+    dock.panels.resume.resume_button.click()
     qtbot.waitUntil(lambda: dock.session.result is not None or bool(dock.session.message), timeout=300_000)
     assert dock.session.message == ""
 
@@ -155,12 +155,12 @@ def test_a_killed_training_resumed_in_the_window_ends_with_the_weights_of_one_th
     before = step_of(kept)
     assert 4 <= before < steps
     dock.resuming.look()
-    qtbot.waitUntil(dock.resume_banner.isVisible, timeout=300_000)
-    assert f"was interrupted at step {before} of {steps}, today" in dock.resume_banner.text()
+    qtbot.waitUntil(dock.panels.resume.isVisible, timeout=300_000)
+    assert f"was interrupted at step {before} of {steps}, today" in dock.panels.resume.text()
     assert dock.session.slide is None
     dock.panels.sampling.instant_box.setChecked(False)
-    dock.resume_banner.resume_button.click()
-    assert not dock.resume_banner.isVisible()
+    dock.panels.resume.resume_button.click()
+    assert not dock.panels.resume.isVisible()
     session = dock.session
     qtbot.waitUntil(lambda: session.result is not None or bool(session.message), timeout=300_000)
     assert session.message == ""
@@ -216,19 +216,19 @@ def test_a_dock_closed_in_the_middle_of_a_training_offers_it_when_it_is_opened_a
     viewer.window.remove_dock_widget(dock)
     qtbot.waitUntil(lambda: any(each.folder == kept.folder for each in left()), timeout=300_000)
     again = viewer.window.add_plugin_dock_widget("napari-s2sst", "S2S-ST imputation")[1]
-    qtbot.waitUntil(again.resume_banner.isVisible, timeout=300_000)
-    assert f"A training of {gene} (" in again.resume_banner.text()
-    assert f"of {EVER:,}, today" in again.resume_banner.text()
+    qtbot.waitUntil(again.panels.resume.isVisible, timeout=300_000)
+    assert f"A training of {gene} (" in again.panels.resume.text()
+    assert f"of {EVER:,}, today" in again.panels.resume.text()
 
 
 def test_later_hides_the_offer_and_keeps_the_training(dock, qtbot, cube, state_folder):
     left_behind(cube)
     offer(dock, qtbot)
-    dock.resume_banner.later_button.click()
-    assert not dock.resume_banner.isVisible()
+    dock.panels.resume.later_button.click()
+    assert not dock.panels.resume.isVisible()
     dock.resuming.look()
     qtbot.waitUntil(lambda: not dock.resuming._looking.busy, timeout=300_000)
-    assert not dock.resume_banner.isVisible()
+    assert not dock.panels.resume.isVisible()
     assert len(kept_in(state_folder)) == 1
 
 
@@ -237,11 +237,11 @@ def test_discard_removes_it_and_offers_the_next(dock, qtbot, cube, state_folder)
     time.sleep(1.1)  # names go by the second
     left_behind(cube, "WAVE")
     assert "training of WAVE (" in offer(dock, qtbot)
-    dock.resume_banner.discard_button.click()
-    assert "training of RIDGE (" in dock.resume_banner.text()
+    dock.panels.resume.discard_button.click()
+    assert "training of RIDGE (" in dock.panels.resume.text()
     assert len(kept_in(state_folder)) == 1
-    dock.resume_banner.discard_button.click()
-    assert not dock.resume_banner.isVisible()
+    dock.panels.resume.discard_button.click()
+    assert not dock.panels.resume.isVisible()
     assert list((state_folder / "trainings").iterdir()) == []
 
 
@@ -267,7 +267,7 @@ def test_several_genes_painted_tissue_and_a_row_that_waits_come_back(dock, qtbot
     running.close()
     kept.release()
     assert offer(dock, qtbot).endswith(" 1 more was waiting.")
-    dock.resume_banner.resume_button.click()
+    dock.panels.resume.resume_button.click()
     session = dock.session
     qtbot.waitUntil(lambda: len([each for each in session.entries if each.number]) == 2, timeout=300_000)
     resumed = next(each.result for each in session.entries if each.gene == "WAVE" and each.number)
@@ -285,15 +285,15 @@ def test_a_slide_that_changed_is_said_and_can_only_be_discarded(dock, qtbot, cub
     counts["counts"] = counts["counts"][:, ::-1]
     np.savez_compressed(copy, **counts)
     offer(dock, qtbot)
-    dock.resume_banner.resume_button.click()
-    qtbot.waitUntil(dock.resume_banner.isVisible, timeout=300_000)
+    dock.panels.resume.resume_button.click()
+    qtbot.waitUntil(dock.panels.resume.isVisible, timeout=300_000)
     assert (
-        dock.resume_banner.text() == "The training of WAVE can't go on: the counts of cube are not those it began with."
+        dock.panels.resume.text() == "The training of WAVE can't go on: the counts of cube are not those it began with."
     )
-    assert not dock.resume_banner.resume_button.isVisible()
-    assert dock.resume_banner.discard_button.isVisible()
+    assert not dock.panels.resume.resume_button.isVisible()
+    assert dock.panels.resume.discard_button.isVisible()
     qtbot.waitUntil(lambda: dock.session.can_open, timeout=300_000)
-    dock.resume_banner.discard_button.click()
+    dock.panels.resume.discard_button.click()
     assert kept_in(state_folder) == []
 
 
@@ -303,10 +303,10 @@ def test_a_slide_that_went_away_between_offer_and_click_is_said(dock, qtbot, cub
     left_behind(copy)
     offer(dock, qtbot)
     copy.unlink()
-    dock.resume_banner.resume_button.click()
-    qtbot.waitUntil(dock.resume_banner.isVisible, timeout=300_000)
-    assert dock.resume_banner.text().startswith("The training of WAVE can't go on: ")
-    assert not dock.resume_banner.resume_button.isVisible()
+    dock.panels.resume.resume_button.click()
+    qtbot.waitUntil(dock.panels.resume.isVisible, timeout=300_000)
+    assert dock.panels.resume.text().startswith("The training of WAVE can't go on: ")
+    assert not dock.panels.resume.resume_button.isVisible()
 
 
 def test_a_slide_whose_bin_size_only_its_user_knew_is_opened_with_it_and_asks_nothing(dock, qtbot, cube_without_bin):
@@ -321,8 +321,8 @@ def test_what_another_window_took_up_is_not_taken_up_twice(dock, qtbot, cube):
     kept = left_behind(cube)
     offer(dock, qtbot)
     assert kept.hold()
-    dock.resume_banner.resume_button.click()
-    assert dock.resume_banner.text() == "Another window goes on with the training of WAVE."
+    dock.panels.resume.resume_button.click()
+    assert dock.panels.resume.text() == "Another window goes on with the training of WAVE."
     kept.release()
 
 
@@ -360,7 +360,7 @@ def test_a_training_that_failed_after_it_was_kept_is_offered(dock, qtbot, cube, 
     dock.session.settings = RunConfig.preset("fast", bin_um=10.0, **SMALL)
     dock.train()
     qtbot.waitUntil(lambda: "device has gone" in dock.session.message, timeout=300_000)
-    qtbot.waitUntil(dock.resume_banner.isVisible, timeout=300_000)
+    qtbot.waitUntil(dock.panels.resume.isVisible, timeout=300_000)
     dock.run_queue.run = run
     dock.session.message = ""
     resume(dock, qtbot)

@@ -74,7 +74,7 @@ def test_an_abandoned_run_tells_the_next_one_nothing(run_queue, start, qtbot):
     start(slow_steps)
     run_queue.abandon()
     told = []
-    run_queue.told.connect(told.append)
+    run_queue.reported.connect(told.append)
     start(partial(slow_steps, seconds=2))
     qtbot.wait(800)
     assert [type(event) for event in told] == [Started]

@@ -231,11 +231,11 @@ def test_blinking_shows_one_and_the_other_in_turn(comparison, maps, qtbot):
 
 
 def test_the_bar_s_choice_starts_moves_and_ends_it(viewer, comparison, maps):
-    comparison.show(CompareChoice(CompareMode.SWIPE, "measured", "imputed", 0.5))
+    comparison.show(CompareChoice(mode=CompareMode.SWIPE, first="measured", second="imputed", position=0.5))
     line = viewer.layers["divider"]
-    comparison.show(CompareChoice(CompareMode.SWIPE, "measured", "imputed", 0.7))
+    comparison.show(CompareChoice(mode=CompareMode.SWIPE, first="measured", second="imputed", position=0.7))
     assert viewer.layers["divider"] is line, "moving does not begin anew"
-    comparison.show(CompareChoice(CompareMode.BLINK, "measured", "second", interval_ms=300))
+    comparison.show(CompareChoice(mode=CompareMode.BLINK, first="measured", second="second", interval_ms=300))
     assert "divider" not in viewer.layers
     comparison.show(CompareChoice())
     assert comparison.mode is CompareMode.OFF
@@ -244,9 +244,9 @@ def test_the_bar_s_choice_starts_moves_and_ends_it(viewer, comparison, maps):
 @pytest.mark.parametrize(
     ("choice", "word"),
     [
-        (CompareChoice(CompareMode.BLINK, "measured", "gone"), "gone"),
-        (CompareChoice(CompareMode.SIDE_BY_SIDE, "measured", "measured"), "two different"),
-        (CompareChoice(CompareMode.SWIPE, "stain", "other stain"), "at least one side"),
+        (CompareChoice(mode=CompareMode.BLINK, first="measured", second="gone"), "gone"),
+        (CompareChoice(mode=CompareMode.SIDE_BY_SIDE, first="measured", second="measured"), "two different"),
+        (CompareChoice(mode=CompareMode.SWIPE, first="stain", second="other stain"), "at least one side"),
     ],
 )
 def test_what_cannot_be_compared_is_one_clear_sentence_and_changes_nothing(viewer, comparison, maps, choice, word):

@@ -16,9 +16,9 @@ from napari_s2sst.plugin.viewer.layers import lattice_layer
 def square(opened, qtbot):
     """A chosen and counted region, 800 um wide."""
     whole = opened.session.gene_map.tissue.sum()
-    opened.regions.add([Region("tumour", box(100, 100, 900, 900))])
+    opened.regions.drawn.add([Region("tumour", box(100, 100, 900, 900))])
     qtbot.waitUntil(lambda: opened.session.gene_map.tissue.sum() < whole and not opened.session.busy, timeout=300_000)
-    return opened.regions.layer
+    return opened.regions.drawn.layer
 
 
 def test_another_gene_takes_the_place_of_the_first_ones_counts(opened, qtbot):
@@ -69,8 +69,8 @@ def test_the_lattice_follows_the_stride(opened):
 
 def test_a_drawn_region_restricts_the_tissue(opened, qtbot):
     whole = opened.session.gene_map.tissue.sum()
-    opened.regions.draw("add_polygon")
-    layer = opened.regions.layer
+    opened.regions.drawn.draw("add_polygon")
+    layer = opened.regions.drawn.layer
     assert [str(unit) for unit in layer.units] == ["micrometer", "micrometer"]
     layer.add_polygons([[400, 400], [400, 900], [900, 900], [900, 400]])
     qtbot.waitUntil(lambda: opened.session.gene_map.tissue.sum() < whole, timeout=300_000)
@@ -81,10 +81,10 @@ def test_a_drawn_region_restricts_the_tissue(opened, qtbot):
 
 
 def test_a_region_without_tissue_can_not_be_trained_on(opened, qtbot):
-    opened.regions.add([Region("glass", box(-500, -500, -400, -400))])
+    opened.regions.drawn.add([Region("glass", box(-500, -500, -400, -400))])
     qtbot.waitUntil(lambda: "No tissue" in opened.session.message, timeout=300_000)
     assert not opened.session.can_train
-    opened.regions.delete(["glass"])
+    opened.regions.drawn.delete(["glass"])
     qtbot.waitUntil(lambda: opened.session.can_train, timeout=300_000)
 
 

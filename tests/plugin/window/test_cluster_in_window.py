@@ -206,7 +206,7 @@ def test_stop_while_no_worker_is_free_ends_the_run_and_says_that_nothing_was_lea
     qtbot.waitUntil(lambda: dock.session.can_train, timeout=300_000)
     assert dock.session.message == NOTHING_LEARNT
     assert dock.session.result is None
-    assert not dock.resume_banner.isVisible()
+    assert not dock.panels.resume.isVisible()
     assert list((state_folder / "trainings").iterdir()) == []
     for other in others:
         other.close()
@@ -272,9 +272,9 @@ def test_a_cluster_that_is_lost_is_said_and_what_it_had_learnt_goes_on_here(smal
     qtbot.waitUntil(lambda: bool(dock.session.message), timeout=300_000)
     assert dock.session.cluster.address in dock.session.message
     assert dock.session.can_train
-    qtbot.waitUntil(dock.resume_banner.isVisible, timeout=300_000)
+    qtbot.waitUntil(dock.panels.resume.isVisible, timeout=300_000)
     dock.session.message = ""
-    dock.resume_banner.resume_button.click()
+    dock.panels.resume.resume_button.click()
     qtbot.waitUntil(lambda: dock.session.state is State.TRAINING or bool(dock.session.message), timeout=300_000)
     assert dock.session.message == ""
     assert dock.run_queue.request.elsewhere is None

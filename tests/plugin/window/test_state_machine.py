@@ -166,7 +166,7 @@ class Clicks(RuleBasedStateMachine):
         self.outcomes: dict[int, tuple[int, bool]] = {}
         self.current = -1
         self.run_queue.began.connect(self.began)
-        self.run_queue.told.connect(self.told)
+        self.run_queue.reported.connect(self.told)
         self.run_queue.returned.connect(self.returned.append)
         self.run_queue.failed.connect(self.failed.append)
 
@@ -297,20 +297,20 @@ def _counting(dock, qtbot, train, slide, folder):
     assert dock.counting.busy
 
 
-def _at_once(dock, qtbot, train, slide, folder):
+def _instant(dock, qtbot, train, slide, folder):
     dock.panels.sampling.instant_box.setChecked(True)
-    assert dock.instant.busy
+    assert dock.instant.imputing
 
 
-def _judging_at_once(dock, qtbot, train, slide, folder):
+def _judging_instant(dock, qtbot, train, slide, folder):
     dock.panels.sampling.instant_box.setChecked(True)
     qtbot.waitUntil(lambda: dock.session.shown is not None, timeout=300_000)
-    assert dock.instant.busy
+    assert dock.instant.imputing
 
 
 def _scoring_genes(dock, qtbot, train, slide, folder):
-    dock.structure.start(dock.session.slide, tuple(dock.session.slide.genes), 10.0, 20.0)
-    assert dock.structure.busy
+    dock.genes.structure.start(dock.session.slide, tuple(dock.session.slide.genes), 10.0, 20.0)
+    assert dock.genes.structure.busy
 
 
 def _starting(dock, qtbot, train, slide, folder):
@@ -341,11 +341,11 @@ def _scoring(dock, qtbot, train, slide, folder):
 
 
 def _comparing(dock, qtbot, train, slide, folder):
-    _judging_at_once(dock, qtbot, train, slide, folder)
+    _judging_instant(dock, qtbot, train, slide, folder)
     qtbot.waitUntil(lambda: not dock.display.busy, timeout=300_000)
     gene = dock.session.gene
     layers = (f"{gene} - sparse input (at once)", f"{gene} - imputed (at once)")
-    dock.results.comparison.show(CompareChoice(CompareMode.SWIPE, *layers))
+    dock.results.comparison.show(CompareChoice(mode=CompareMode.SWIPE, first=layers[0], second=layers[1]))
 
 
 def _writing(dock, qtbot, train, slide, folder):
@@ -361,14 +361,14 @@ def _showing_layers(dock, qtbot, train, slide, folder):
 
 
 SITUATIONS = (
-    _opening, _counting, _at_once, _judging_at_once, _scoring_genes, _starting, _training, _paused, _stopping,
+    _opening, _counting, _instant, _judging_instant, _scoring_genes, _starting, _training, _paused, _stopping,
     _scoring, _comparing, _writing, _showing_layers,
 )  # fmt: skip
 
 
 def _nothing_goes_on(dock) -> bool:
-    parts = (dock.opening, dock.counting, dock.instant, dock.structure, dock.models, dock.results, dock.display)
-    return not dock.run_queue.active and not any(part.busy for part in parts)
+    parts = (dock.opening, dock.counting, dock.genes.structure, dock.models, dock.results, dock.display)
+    return not dock.run_queue.active and not dock.instant.imputing and not any(part.busy for part in parts)
 
 
 @pytest.mark.parametrize("bring", SITUATIONS, ids=lambda each: each.__name__.strip("_"))
@@ -385,7 +385,7 @@ def test_the_dock_can_be_closed_in_the_middle_of_anything(opened, qtbot, train, 
     viewer.layers.clear()
 
 
-@pytest.mark.parametrize("bring", [_opening, _at_once, _training, _writing, _comparing, _showing_layers])
+@pytest.mark.parametrize("bring", [_opening, _instant, _training, _writing, _comparing, _showing_layers])
 def test_the_window_can_be_closed_in_the_middle_of_anything(opened, qtbot, train, slow_slide, tmp_path, bring):
     bring(opened, qtbot, train, slow_slide, tmp_path)
     opened.viewer.close()
@@ -435,7 +435,7 @@ def test_deleting_every_layer_while_maps_are_compared_ends_the_comparison(opened
     _comparing(opened, qtbot, train, None, None)
     opened.viewer.layers.clear()
     qtbot.waitUntil(lambda: opened.results.comparison.mode is CompareMode.OFF, timeout=300_000)
-    qtbot.waitUntil(lambda: not opened.instant.busy and not opened.display.busy, timeout=300_000)
+    qtbot.waitUntil(lambda: not opened.instant.imputing and not opened.display.busy, timeout=300_000)
     _all_well(opened, qtbot)
 
 
@@ -456,7 +456,7 @@ def test_deleting_every_layer_while_a_preview_is_shown_brings_none_back(opened, 
 def test_deleting_every_layer_while_a_gene_is_imputed_at_once_does_no_harm(opened, qtbot, train):
     _showing_layers(opened, qtbot, train, None, None)
     opened.viewer.layers.clear()
-    qtbot.waitUntil(lambda: not opened.instant.busy and not opened.display.busy, timeout=300_000)
+    qtbot.waitUntil(lambda: not opened.instant.imputing and not opened.display.busy, timeout=300_000)
     _all_well(opened, qtbot)
 
 
@@ -530,12 +530,12 @@ def test_two_slides_dropped_one_after_the_other_end_with_the_second(opened, qtbo
 # ---- many changes at a time
 
 
-def _at_once_of(dock, qtbot, gene=None, **sampling):
+def _instant_of(dock, qtbot, gene=None, **sampling):
     """Wait until what is shown was imputed at once of what the window says now, and judged where it can be."""
 
     def there() -> bool:
         shown = dock.session.shown
-        if shown is None or shown.number or dock.instant.busy or dock.counting.busy or dock.display.busy:
+        if shown is None or shown.number or dock.instant.imputing or dock.counting.busy or dock.display.busy:
             return False
         return shown.gene == dock.session.gene == dock.session.gene_map.gene and not dock.session.outdated
 
@@ -556,7 +556,7 @@ def test_five_genes_chosen_quickly_end_with_the_last(opened, qtbot):
     qtbot.waitUntil(
         lambda: opened.session.shown is not None and opened.session.shown.gene == genes[-1], timeout=300_000
     )
-    _at_once_of(opened, qtbot)
+    _instant_of(opened, qtbot)
     assert [name for name in names(opened) if name.endswith("counts")] == [f"{genes[-1]} - counts"]
 
 
@@ -571,15 +571,15 @@ def test_sampling_changed_while_a_gene_is_imputed_at_once_ends_with_what_the_pan
     panel.check_button.setChecked(True)
     panel.stride_box.setValue(2)
     qtbot.waitUntil(lambda: opened.session.gene_map.bin_um == 40, timeout=300_000)
-    _at_once_of(opened, qtbot)
+    _instant_of(opened, qtbot)
     qtbot.waitUntil(lambda: bool(opened.session.shown.scores), timeout=300_000)
 
 
 def test_what_was_imputed_at_once_does_not_cover_a_run_that_ended_sooner(opened, qtbot, train):
     opened.panels.sampling.instant_box.setChecked(True)
-    assert opened.instant.busy
+    assert opened.instant.imputing
     train(opened, 1)
-    assert not opened.instant.busy
+    assert not opened.instant.imputing
     qtbot.waitUntil(lambda: opened.session.result is not None and not opened.session.running, timeout=300_000)
     qtbot.wait(1500)
     assert opened.session.shown.number == 1
@@ -589,19 +589,19 @@ def test_a_run_that_failed_gives_way_to_imputing_at_once_again(opened, qtbot, tr
     opened.panels.sampling.instant_box.setChecked(True)
     train(opened, 2, images=tmp_path / "nowhere")
     qtbot.waitUntil(lambda: "nowhere" in opened.session.message, timeout=300_000)
-    _at_once_of(opened, qtbot)
+    _instant_of(opened, qtbot)
 
 
 def test_imputing_at_once_that_was_switched_off_shows_nothing_any_more(opened, qtbot):
     opened.panels.sampling.instant_box.setChecked(True)
     opened.panels.sampling.instant_box.setChecked(False)
-    qtbot.waitUntil(lambda: not opened.instant.busy, timeout=300_000)
+    qtbot.waitUntil(lambda: not opened.instant.imputing, timeout=300_000)
     assert opened.session.shown is None
 
 
 def test_judging_a_map_does_not_end_its_comparison(opened, qtbot, train):
     _comparing(opened, qtbot, train, None, None)
-    qtbot.waitUntil(lambda: bool(opened.session.shown.scores) and not opened.instant.busy, timeout=300_000)
+    qtbot.waitUntil(lambda: bool(opened.session.shown.scores) and not opened.instant.imputing, timeout=300_000)
     comparison = opened.results.comparison
     assert comparison.mode is CompareMode.SWIPE
     gene = opened.session.gene
@@ -735,12 +735,12 @@ def test_a_model_saved_without_an_ending_replaces_no_file(opened, qtbot, train, 
 
 
 def test_regions_redrawn_while_training_count_afterwards(opened, qtbot, train):
-    opened.regions.add([Region("left", box(100, 100, 700, 1200))])
+    opened.regions.drawn.add([Region("left", box(100, 100, 700, 1200))])
     whole = opened.session.gene_map.tissue.sum()
     qtbot.waitUntil(lambda: opened.session.can_train and opened.session.gene_map.tissue.sum() < whole, timeout=300_000)
     _training(opened, qtbot, train, None, None)
     used = opened.session.gene_map
-    opened.regions.layer.add_polygons([[800, 800], [800, 1200], [1200, 1200], [1200, 800]])
+    opened.regions.drawn.layer.add_polygons([[800, 800], [800, 1200], [1200, 1200], [1200, 800]])
     qtbot.wait(600)
     assert opened.session.gene_map is used
     assert opened.session.running

@@ -5,51 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from ...engine.errors import S2SSTError
 from ...engine.sampling.regions import Region
-from ..session import Session
 from ..threads import tasks
 from ..threads.background import Background
 from ..widgets.docked import single_shot
+from .controller import Controller, Workspace
 
 SETTLE_MS = 250
 """Bins are counted anew when the user has stopped turning the wheel."""
 
 
-class Counting(QObject):
+class Counting(Controller):
     """Counts the shown gene whenever something it depends on has changed; never while a run uses them."""
 
     counted = Signal(object)
     """A tasks.Counted; the session has its map."""
-    failed = Signal(str)
-    idle = Signal()
 
-    def __init__(
-        self,
-        session: Session,
-        regions: Callable[[], tuple[Region, ...]],
-        edited: Callable[[], tasks.Edited],
-        parent: QObject,
-    ) -> None:
-        super().__init__(parent)
-        self.session, self._regions, self._edited = session, regions, edited
+    def __init__(self, workspace: Workspace, *, regions: Callable[[], tuple[Region, ...]]) -> None:
+        super().__init__(workspace)
+        self._regions = regions
         self._background = Background(self)
         self._background.failed.connect(self.failed)
         self._background.idle.connect(self.idle)
         self._settle = single_shot(self, SETTLE_MS, self.now)
+        self.panels.region.valueChanged.connect(self.soon)
 
     @property
     def busy(self) -> bool:
         return self._background.busy
 
     def soon(self) -> None:
-        """When nothing more has changed for a moment."""
+        """Count when nothing more has changed for a moment."""
         self.session.outdated = self.session.gene_map is not None
         self._settle.start()
 
     def now(self) -> None:
+        """Count the shown gene, or when the run that goes on is over."""
         session = self.session
         if session.running:
             self._settle.start()  # a region was redrawn or deleted meanwhile: counted when the run is over
@@ -61,6 +55,9 @@ class Counting(QObject):
         """Count every chosen gene in one pass, for a run."""
         self._count(self.session.genes, done)
 
+    def leave(self) -> None:
+        self.abandon()
+
     def abandon(self) -> None:
         self._settle.stop()
         self._background.abandon()
@@ -68,7 +65,7 @@ class Counting(QObject):
     def _count(self, genes: tuple[str, ...], done: Callable[[tasks.Counted], Any]) -> None:
         session = self.session
         try:
-            slide, config, regions, edited = session.slide, session.config, self._regions(), self._edited()
+            slide, config, regions, edited = session.slide, session.config, self._regions(), self.tissue.apply
         except S2SSTError as error:
             self.failed.emit(str(error))
             return

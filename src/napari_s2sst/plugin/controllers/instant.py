@@ -1,42 +1,28 @@
-"""What the weights that come with the program make of the shown gene, before any training: first the map, then how good."""
+"""Show what the weights that come with the program make of the chosen gene before any training: the map, then its scores."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
-
 from ...engine.config import RunConfig
 from ...engine.runs.run import CountedJob
 from ...engine.sampling.regions import Region
-from ..session import Entry, Mode, Session
+from ..session import Entry, Mode
 from ..threads import tasks
 from ..threads.background import Background
 from ..viewer.comparison import CompareMode
-from ..viewer.display import Display
-from ..viewer.tissue_layer import TissueLayer
 from ..widgets.docked import single_shot
+from .controller import Controller, Workspace
 from .results import Results
 
 
-class Instant(QObject):
+class Instant(Controller):
     """Imputes in the background whenever it is asked to, and shows it; never while a run needs the processor."""
 
-    failed = Signal(str)
-
-    def __init__(
-        self,
-        session: Session,
-        display: Display,
-        results: Results,
-        regions: Callable[[], tuple[Region, ...]],
-        tissue: TissueLayer,
-        parent: QObject,
-    ) -> None:
-        super().__init__(parent)
-        self.session, self.display, self.results = session, display, results
-        self._regions, self._tissue = regions, tissue
+    def __init__(self, workspace: Workspace, *, results: Results, regions: Callable[[], tuple[Region, ...]]) -> None:
+        super().__init__(workspace)
+        self.results, self._regions = results, regions
         self._on = True
         self._cut_short = False
         self._late: Entry | None = None
@@ -44,17 +30,20 @@ class Instant(QObject):
         results.comparison.ended.connect(self._show_late.start)
         self._background = Background(self)
         self._background.failed.connect(self.failed)
+        self.panels.sampling.instantToggled.connect(self.switch)
 
     @property
-    def busy(self) -> bool:
+    def imputing(self) -> bool:
+        """It works in the background, beside all else."""
         return self._background.busy
 
     def switch(self, on: bool) -> None:
+        """Whether it imputes at all; when it is switched on it begins."""
         self._on = on
         self.start()
 
     def start(self) -> None:
-        """Of what is counted; unless it is switched off."""
+        """Impute what is counted; unless that is switched off."""
         session = self.session
         if self._on and session.gene_map is not None and not session.running:
             counted = self._counted()
@@ -65,7 +54,7 @@ class Instant(QObject):
 
     def rest(self) -> None:
         """A run begins: it needs the processor, and its maps are not to be covered."""
-        self._cut_short = self._cut_short or self.busy
+        self._cut_short = self._cut_short or self.imputing
         self.abandon()
 
     def go_on(self) -> None:
@@ -73,13 +62,16 @@ class Instant(QObject):
         if self._cut_short:
             self.start()
 
+    def leave(self) -> None:
+        self.abandon()
+
     def abandon(self) -> None:
         self._background.abandon()
         self._show_late.stop()
         self._late = None
 
     def _counted(self) -> CountedJob:
-        """A run of the preset ``instant``."""
+        """What is chosen now, as a run of the preset ``instant``."""
         session, chosen, slide = self.session, self.session.config, self.session.slide
         config = RunConfig.preset(
             "instant", bin_um=chosen.grid.bin_um, min_qv=chosen.grid.min_qv, stride=chosen.sampling.stride,
@@ -87,7 +79,7 @@ class Instant(QObject):
         )  # fmt: skip
         return CountedJob(
             maps=(session.gene_map,), config=config, fill_in=session.sampling.mode is Mode.FILL_IN, regions=self._regions(),
-            edited_tissue=self._tissue.edited, input_name=slide.path.name, images=slide.images, panel=slide,
+            edited_tissue=self.tissue.edited, input_name=slide.path.name, images=slide.images, panel=slide,
             size_um=slide.given_um,
         )  # fmt: skip
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog
 
-from ..session import Session
 from ..threads import tasks
 from ..threads.background import Background
+from .controller import Controller, Workspace
 
 if TYPE_CHECKING:
     from ...engine.network.model import Trained
@@ -20,22 +20,21 @@ ENDING = ".safetensors"
 KINDS = f"Models (*{ENDING})"
 
 
-class Models(QObject):
-    """Files are read and written in the background."""
+class Models(Controller):
+    """Reads and writes model files in the background; one at a time."""
 
     chosen = Signal(bool)
     """The session has another model: train on from it, or only impute with it."""
-    failed = Signal(str)
-    idle = Signal()
 
-    def __init__(self, session: Session, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.session, self._window = session, parent
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
         self._background = Background(self)
         self._background.failed.connect(self.failed)
         self._background.idle.connect(self.idle)
         self.card: ModelCard | None = None
         """The last one that was shown."""
+        self.panels.training.saveModelRequested.connect(self.ask_to_save)
+        self.panels.training.loadModelRequested.connect(self.ask_to_load)
 
     @property
     def busy(self) -> bool:
@@ -43,21 +42,22 @@ class Models(QObject):
 
     @property
     def model(self) -> Trained | None:
-        """What would be saved: of the last run or file; before any, what imputed the shown map at once."""
+        """Model that would be saved: of the last run or file; before any, what imputed the shown map instantly."""
         shown = self.session.shown
         return self.session.model or (None if shown is None else shown.result.trained)
 
     def ask_to_save(self) -> None:
+        """Ask for a file, then write the model there."""
         model = self.model
         if model is None:
             return
         genes = "-".join(model.genes[:2]) or "model"
-        path, _ = QFileDialog.getSaveFileName(self._window, "Save the model", f"{genes}{ENDING}", KINDS)
+        path, _ = QFileDialog.getSaveFileName(self.window, "Save the model", f"{genes}{ENDING}", KINDS)
         if path:
             self.save(Path(path))
 
     def save(self, path: Path) -> None:
-        """The model, with all settings that it was made with. A name without an ending gets ours, and replaces nothing:
+        """Write the model with all settings that it was made with. A name without an ending gets ours, and replaces nothing:
         the dialog has asked only about the name that was typed."""
         model = self.model
         if model is None:
@@ -71,7 +71,8 @@ class Models(QObject):
         self._background.start(lambda: tasks.write_model(path, model), lambda _: None)
 
     def ask_to_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self._window, "Load a model", "", KINDS)
+        """Ask for a file, then read it."""
+        path, _ = QFileDialog.getOpenFileName(self.window, "Load a model", "", KINDS)
         if path:
             self.load(Path(path))
 
@@ -81,6 +82,7 @@ class Models(QObject):
         self._background.start(lambda: tasks.read_model(path), lambda model: self._show(model, path.name))
 
     def use(self, model: Trained, *, trains: bool) -> None:
+        """Make a model the session's, to train on from or to impute with."""
         self.session.model = model
         self.chosen.emit(trains)
 
@@ -97,7 +99,7 @@ class Models(QObject):
             model, genes=session.genes, bin_um=grid.bin_um, stride=stride, normalisation=grid.normalisation,
             min_qv=grid.min_qv,
         )  # fmt: skip
-        self.card = ModelCard(name, model_facts(model), differ, fits=fits(model, stride=stride), parent=self._window)
+        self.card = ModelCard(name, model_facts(model), differ, fits=fits(model, stride=stride), parent=self.window)
         self.card.chosen.connect(
             lambda intent: None if intent == "cancel" else self.use(model, trains=intent == "train")
         )

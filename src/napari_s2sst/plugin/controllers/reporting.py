@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.utils.notifications import ErrorNotification, Notification, notification_manager
 from qtpy import API_NAME, QT_VERSION
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QAction
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 
@@ -20,6 +20,7 @@ from ...engine.reports.log import begin_log
 from ...engine.reports.report import environment, save_report
 from ..session import Session
 from ..threads.background import Background
+from .controller import Controller, Workspace
 
 if TYPE_CHECKING:
     import napari
@@ -30,36 +31,31 @@ KINDS = "Text (*.txt)"
 log = logging.getLogger(__name__)
 
 
-class Reporting(QObject):
-    """Of one window, while it is open."""
+class Reporting(Controller):
+    """Writes reports of one window, while it is open."""
 
-    failed = Signal(str)
     saved = Signal(str)
     """Where it is, as a sentence."""
 
-    def __init__(self, session: Session, viewer: Any, parent: QWidget) -> None:
-        super().__init__(parent)
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
         begin_log({**environment(), **window_facts(None)})
-        self.session, self._window = session, parent
         self._writing = Background(self)
         self._writing.failed.connect(self.failed)
         self.action = QAction(TITLE, self)
         self.action.setToolTip("Versions, settings and the log in one file, without data of the slide")
         self.action.triggered.connect(lambda _=False: self.ask())
-        window = getattr(viewer, "window", None)
+        window = getattr(self.display.viewer, "window", None)
         self._menu = None if window is None else window.help_menu  # a viewer's model alone has no window
         if self._menu is not None:
             self._menu.aboutToShow.connect(self._put_into_menu)
             self._put_into_menu()
         notification_manager.notification_ready.connect(_noticed)
-
-    @property
-    def busy(self) -> bool:
-        return self._writing.busy
+        self.panels.message.reportRequested.connect(self.ask)
 
     def ask(self) -> None:
-        """Where to, then write it there."""
-        ask_for_place(self._window, self.save)
+        """Ask where to, then write the report there."""
+        ask_for_place(self.window, self.save)
 
     def save(self, path: str | Path) -> None:
         """Write the report in the background."""
@@ -83,10 +79,10 @@ class Reporting(QObject):
 
 def ask_for_report(viewer: napari.Viewer) -> None:
     """napari's command: the open window's report, or one without any."""
-    main = viewer.window._qt_window
-    open_here = [each.reporting for each in main.findChildren(QWidget) if hasattr(each, "reporting") and not each.over]
-    if open_here:
-        open_here[0].ask()
+    main = viewer.window.help_menu.parentWidget()  # the main window, which napari shows nowhere else
+    docks = [widget for widget in main.findChildren(QWidget) if hasattr(widget, "reporting") and not widget.over]
+    if docks:
+        docks[0].reporting.ask()
         return
     ask_for_place(main, _save_without_window)
 
@@ -110,7 +106,7 @@ def _save_without_window(path: Path) -> None:
 
 
 def window_facts(session: Session | None) -> dict[str, str]:
-    """What only the window knows; no names, counts or maps."""
+    """Facts that only the window knows; no names, counts or maps."""
     screen = QApplication.primaryScreen()
     size = (
         "" if screen is None else f"{screen.size().width()} x {screen.size().height()}, {screen.devicePixelRatio():g}"

@@ -5,30 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
-from qtpy.QtWidgets import QDialog, QWidget
+from qtpy.QtWidgets import QDialog
 
 from ...engine.errors import S2SSTError
 from ...engine.export.choice import ExportChoice, ExportItem
-from ..panels.results.page import ResultPanel
-from ..session import Entry, Session
+from ..session import Entry
 from ..threads import tasks
 from ..threads.background import Background
 from ..viewer.comparison import CompareMode, Comparison
-from ..viewer.display import Display
 from ..viewer.layers import COUNTS, IMPUTED
 from ..widgets.clock import clock
+from .controller import Controller, Workspace
 
 
-class Results(QObject):
+class Results(Controller):
     """Shows an entry of the session's list on the panel and in the viewer; at most one comparison at a time."""
 
-    failed = Signal(str)
-    idle = Signal()
-
-    def __init__(self, session: Session, display: Display, panel: ResultPanel, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.session, self.display, self.panel, self._window = session, display, panel, parent
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        session, display, panel = self.session, self.display, self.panels.result
+        self.panel = panel
         self.comparison = Comparison(display.viewer, self)
         self._writing, self._judging = Background(self), Background(self)
         self._writing.failed.connect(self._not_written)
@@ -55,7 +51,7 @@ class Results(QObject):
         return self._writing.busy
 
     def describe(self, entry: Entry | None) -> str:
-        """``LTF · fast · 0:34``, ``LTF · imputed at once``."""
+        """``LTF · fast · 0:34``, ``LTF · imputed at once`` without a training."""
         if entry is None:
             return self.session.gene and f"{self.session.gene} · counts"
         if entry.number == 0:
@@ -65,10 +61,10 @@ class Results(QObject):
         return f"{entry.gene} · {trained.config.preset_name} · {clock(trained.seconds)}{again}"
 
     def show(self) -> None:
-        """The session's shown entry: its scores, its errors, its regions."""
+        """Show the session's shown entry on the panel: its scores, its errors, its regions."""
         session, panel, entry = self.session, self.panel, self.session.shown
-        names = [self.describe(each) for each in session.entries]
-        panel.setResults(names, next((at for at, each in enumerate(session.entries) if each.same(entry)), -1))
+        names = [self.describe(listed) for listed in session.entries]
+        panel.setResults(names, next((at for at, listed in enumerate(session.entries) if listed.same(entry)), -1))
         if entry is None:
             self.clear()
             return
@@ -80,11 +76,11 @@ class Results(QObject):
         self._described = entry
         scores = entry.scores
         self._judging.start(
-            lambda: tasks.judge(job.regions, sparse, imputed, truth, scores), lambda found: self._judged(entry, found)
+            lambda: tasks.judge(job.regions, sparse, imputed, truth, scores), lambda judged: self._judged(entry, judged)
         )
 
     def clear(self) -> None:
-        """Another slide: nothing is known of it yet."""
+        """Empty the panel: of another slide nothing is known yet."""
         self._described = None
         self.panel.setResults((), -1)
         self.panel.clear()
@@ -94,7 +90,7 @@ class Results(QObject):
         session, entry = self.session, self.session.shown
         if not self._can_remove:
             return
-        at = next(at for at, each in enumerate(session.entries) if each.same(entry))
+        at = next(at for at, listed in enumerate(session.entries) if listed.same(entry))
         self._set_removed((entry, at, self.describe(entry)))
         self.display.remove_entry(entry)
         session.remove(entry)
@@ -116,7 +112,7 @@ class Results(QObject):
 
     @property
     def _can_remove(self) -> bool:
-        """Not what is imputed at once, which would be there again; not while a run or an export uses it."""
+        """Not what is imputed instantly, which would be there again; not while a run or an export uses it."""
         session = self.session
         return session.shown is not None and session.shown.number > 0 and not (session.running or session.busy)
 
@@ -129,11 +125,11 @@ class Results(QObject):
         self.panel.undo_button.setEnabled(not self.session.running)
 
     def leave(self) -> None:
-        """Another slide comes."""
         self._set_removed(None)
         self.comparison.end()
 
     def forget(self) -> None:
+        """The window is closed; an export that is under way is told of no more."""
         self.session.events.disconnect(self._follow_session)
         if self.dialog is not None:
             self.dialog.reject()
@@ -160,29 +156,27 @@ class Results(QObject):
             self.display.show_entry(entry)
         self.show()
 
-    def _judged(self, entry: Entry, found: tasks.Judged) -> None:
+    def _judged(self, entry: Entry, judged: tasks.Judged) -> None:
         if entry.same(self.session.shown):
-            self.panel.setDiagnostics(found.diagnostics)
-            self.panel.setRegions(found.regions)
-
-    # ---- export
+            self.panel.setDiagnostics(judged.diagnostics)
+            self.panel.setRegions(judged.regions)
 
     def items(self) -> tuple[ExportItem, list[ExportItem]]:
-        """What the dialog needs to know: of the shown result, and of all."""
+        """Facts that the export dialog needs: of the shown result, and of all."""
         from ...engine.runs.write import export_item
 
         slide = Path(self.session.slide.path)
-        of = {
+        items = {
             id(entry.result): export_item(entry.result, self.describe(entry), slide) for entry in self.session.entries
         }
-        return of[id(self.session.shown.result)], list(of.values())
+        return items[id(self.session.shown.result)], list(items.values())
 
     def _ask_for_export(self) -> None:
-        """Of what is shown and known now: a run may end, and show its own, while the dialog is open."""
+        """Ask what to write of what is shown and known now: a run may end, and show its own, while the dialog is open."""
         from ..panels.results.export_dialog import ExportDialog
 
         entries, shown = self.session.entries, self.session.shown
-        self.dialog = ExportDialog(*self.items(), self._window, store=self.session.slide.store)
+        self.dialog = ExportDialog(*self.items(), self.window, store=self.session.slide.store)
         if self.dialog.exec() == QDialog.DialogCode.Accepted:
             choice = self.dialog.value()
             self._write(choice.folder, choice, entries if choice.every_result else (shown,))
@@ -196,8 +190,6 @@ class Results(QObject):
     def _not_written(self, problem: str) -> None:
         self.panel.setExported("")
         self.failed.emit(problem)
-
-    # ---- comparing
 
     def _offer_layers(self) -> None:
         """The shown result's maps, measured against imputed to begin with: the same space and the same colours."""

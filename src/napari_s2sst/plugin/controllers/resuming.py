@@ -5,46 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from ...engine.runs.saved_run import Interrupted, interrupted_trainings, named
-from ..panels.pages import Panels
-from ..session import Mode, Sampling, Session, Several
+from ..session import Mode, Sampling, Several
 from ..threads import tasks
 from ..threads.background import Background
-from ..viewer.tissue_layer import TissueLayer
-from ..widgets.banners import ResumeBanner
+from .controller import Controller, Workspace
 from .counting import Counting
 from .opening import Opening
 from .regions import Regions
 from .runs import Runs
 
 
-class Resuming(QObject):
-    """One is offered at a time, the newest first. Main thread only."""
+class Resuming(Controller):
+    """Offers one at a time, the newest first. Main thread only."""
 
     recalled = Signal(object)
     """A tasks.Counted: the session holds what the training was begun with, and its run is about to begin."""
-    idle = Signal()
 
     def __init__(
-        self,
-        session: Session,
-        banner: ResumeBanner,
-        panels: Panels,
-        opening: Opening,
-        counting: Counting,
-        runs: Runs,
-        regions: Regions,
-        tissue: TissueLayer,
-        parent: QObject,
+        self, workspace: Workspace, *, opening: Opening, counting: Counting, runs: Runs, regions: Regions
     ) -> None:
-        super().__init__(parent)
-        self.session, self.banner, self.panels = session, banner, panels
-        self.opening, self.counting, self.runs = opening, counting, runs
-        self.regions, self.tissue = regions, tissue
+        super().__init__(workspace)
+        self.opening, self.counting, self.runs, self.regions = opening, counting, runs, regions
+        self.banner = banner = self.panels.resume
         self.offered: Interrupted | None = None
-        self._found: list[Interrupted] = []
+        self._offers: list[Interrupted] = []
         self._put_off: set[Path] = set()
         self._going_on: Interrupted | None = None
         self._looking, self._recalling = Background(self), Background(self)
@@ -64,7 +51,7 @@ class Resuming(QObject):
         self._looking.start(interrupted_trainings, self._looked)
 
     def follow(self) -> None:
-        """The session has changed."""
+        """Let go on what can go on: the session has changed."""
         self.banner.setEnabledParts(resume=not (self.session.busy or self.session.running))
 
     def resume(self) -> None:
@@ -86,25 +73,25 @@ class Resuming(QObject):
         """Remove what is kept of what is offered."""
         if self.offered is not None:
             self.offered.saved_run.remove()
-            self._forget()
+            self._next_offer()
 
     def put_off(self) -> None:
-        """Until a window is opened anew."""
+        """Put aside what is offered until a window is opened anew."""
         if self.offered is not None:
             self._put_off.add(self.offered.saved_run.folder)
-            self._forget()
+            self._next_offer()
 
     def abandon(self) -> None:
-        for part in (self._looking, self._recalling):
-            part.abandon()
+        self._looking.abandon()
+        self._recalling.abandon()
         self._let_go()
 
-    def _looked(self, found: list[Interrupted]) -> None:
-        self._found = [each for each in found if each.saved_run.folder not in self._put_off]
+    def _looked(self, interrupted: list[Interrupted]) -> None:
+        self._offers = [training for training in interrupted if training.saved_run.folder not in self._put_off]
         self._offer()
 
     def _offer(self) -> None:
-        self.offered = next(iter(self._found), None)
+        self.offered = next(iter(self._offers), None)
         if self.offered is None:
             self.banner.setText("", can_resume=False)
         else:
@@ -113,12 +100,12 @@ class Resuming(QObject):
 
     def _tell(self, problem: str) -> None:
         """In place of the offer."""
-        self._found[0] = self.offered = replace(self.offered, problem=problem)
+        self._offers[0] = self.offered = replace(self.offered, problem=problem)
         self._offer()
 
-    def _forget(self) -> None:
+    def _next_offer(self) -> None:
         """The next one is offered."""
-        self._found = self._found[1:]
+        self._offers = self._offers[1:]
         self._offer()
 
     def _let_go(self) -> None:
@@ -178,7 +165,7 @@ class Resuming(QObject):
             self.panels.region.usedChanged.emit(name, False)
         new = [region for name, region in wanted.items() if name not in same]
         if new:
-            self.regions.add(new)
+            self.regions.drawn.add(new)
 
     def _go_on(self, recalled: tasks.Recalled) -> None:
         going_on, session, counted = self._going_on, self.session, recalled.counted
@@ -199,5 +186,5 @@ class Resuming(QObject):
             painted=record.painted,
         )  # fmt: skip
         self._going_on = None
-        self._forget()
+        self._next_offer()
         self.runs.begin(replace(first, saved_run=going_on.saved_run, resumes=True), *others)

@@ -1,4 +1,4 @@
-"""Join a session to the worker of its runs: start, pause, stop, abandon. Events change the session, then are told."""
+"""Join a session to the worker of its runs: start, pause, stop, abandon. Events change the session, then are passed on."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 
 
 class RunQueue(QObject):
-    """At most one run at a time, several in a row. Signals come in the main thread and never after :meth:`abandon`."""
+    """Keeps at most one run at a time, several in a row. Signals come in the main thread and never after :meth:`abandon`."""
 
     began = Signal(object)
     """The Request of a run that starts now."""
-    told = Signal(object)
-    """A RunEvent; the session knows the events already."""
+    reported = Signal(object)
+    """A RunEvent; the session knows the training's events already."""
     returned = Signal(object)
     """The engine's Result; of a row, each in its turn."""
     failed = Signal(str)
@@ -50,7 +50,10 @@ class RunQueue(QObject):
         return bool(self._waiting)
 
     def start(self, *requests: Request) -> None:
-        """Nothing while a run is on. Raises SamplingError when the lattice does not fit the first map."""
+        """Begin the first of some runs; nothing happens while one is on.
+
+        Raises SamplingError when the lattice does not fit the first map.
+        """
         if self._worker is not None:
             return
         first, *self._waiting = requests
@@ -69,7 +72,7 @@ class RunQueue(QObject):
             self.session.state = State.STOPPING
 
     def toggle_pause(self) -> None:
-        """One on a cluster is told, and rests at its next step."""
+        """Pause, or go on; a training on a cluster rests at its next step."""
         if self._worker is None or not self.session.can_pause:
             return
         if self._worker.is_elsewhere:
@@ -104,19 +107,19 @@ class RunQueue(QObject):
 
     def _connections(self, worker: RunWorker) -> tuple:
         return (
-            (worker.yielded, self._told),
+            (worker.yielded, self._follow),
             (worker.returned, self._returned),
             (worker.errored, self._failed),
             (worker.paused, self._paused),
             (worker.resumed, self._resumed),
         )
 
-    def _told(self, event: Any) -> None:
+    def _follow(self, event: Any) -> None:
         if self._worker is None:
             return
         if isinstance(event, Event | Waiting):
             self.session.apply(event)
-        self.told.emit(event)
+        self.reported.emit(event)
 
     def _returned(self, result: Any) -> None:
         if self._worker is not None:

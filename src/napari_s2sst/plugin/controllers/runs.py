@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import Signal
 
 from ...engine.config import CHECKPOINT_EVERY_S
 from ...engine.errors import S2SSTError
@@ -15,68 +15,86 @@ from ...engine.runs.events import Imputing, LiveScores, RunEvent, Stage
 from ...engine.runs.run import CountedJob
 from ...engine.runs.saved_run import Painted, new_saved_run
 from ...engine.sampling.regions import Region
-from ..panels.pages import Panels
-from ..session import Mode, Session, Several, State
+from ..session import Mode, Several, State
+from ..threads import tasks
+from ..threads.background import Background
 from ..threads.request import Request
 from ..threads.tasks import Counted
-from ..viewer.display import Display
 from ..viewer.layers import value_limits
 from ..widgets.clock import clock
+from .controller import Controller, Workspace
 from .counting import Counting
+from .regions import Regions
 from .run_queue import RunQueue
 
 if TYPE_CHECKING:
     from ...engine.network.model import Trained
 
 
-class Runs(QObject):
-    """One row of runs at a time."""
+class Runs(Controller):
+    """Makes one row of runs at a time."""
 
-    failed = Signal(str)
     warned = Signal(str)
     """Something to know of a run that goes on."""
     finished = Signal()
     """The session shows a new result, and the viewer its maps."""
 
-    def __init__(
-        self, session: Session, run_queue: RunQueue, panels: Panels, display: Display, parent: QObject
-    ) -> None:
-        super().__init__(parent)
-        self.session, self.run_queue, self.panels, self.display = session, run_queue, panels, display
+    def __init__(self, workspace: Workspace, *, run_queue: RunQueue, counting: Counting, regions: Regions) -> None:
+        super().__init__(workspace)
+        self.run_queue, self.counting, self.regions = run_queue, counting, regions
         self.keep_every_s = CHECKPOINT_EVERY_S
         self._warned: set[str] = set()
         run_queue.began.connect(self._began)
-        run_queue.told.connect(self._told)
+        run_queue.reported.connect(self._follow)
         run_queue.returned.connect(self._returned)
         run_queue.failed.connect(self._failed)
+        self.panels.run.trainRequested.connect(self.train)
+        self.panels.run.pauseToggled.connect(run_queue.toggle_pause)
+        self.panels.run.stopRequested.connect(run_queue.stop)
+        self.panels.losses.failed.connect(self.failed)
+        self._devices = Background(self)
 
-    def start(
-        self,
-        counting: Counting,
-        regions: tuple[Region, ...],
-        start: Trained | None,
-        *,
-        trains: bool = True,
-        edited_tissue: bool = False,
-        painted: Painted | None = None,
-    ) -> None:
-        """A run for each chosen gene, or one for all; with several, the others are counted first."""
+    def find_devices(self) -> None:
+        """Offer the devices of this computer on the page Training, the best one first."""
+        self._devices.start(tasks.find_devices, self.panels.training.setDevices)
+
+    def train(self) -> None:
+        """Start a run, or a row of runs, on what is chosen."""
+        if self.session.can_train:
+            self.start(self.session.model if self.panels.training.start_from == "last" else None)
+
+    def impute(self) -> None:
+        """Start a run that imputes with the session's model as it is."""
+        if self.session.can_train:
+            self.start(self.session.model, trains=False)
+
+    def start(self, start: Trained | None, *, trains: bool = True) -> None:
+        """Begin a run for each chosen gene, or one for all; with several, the others are counted first."""
+        chosen = dict(
+            regions=self.regions.value(),
+            start=start,
+            trains=trains,
+            edited_tissue=self.tissue.edited,
+            painted=self.tissue.painted(),
+        )
 
         def begin(maps: tuple) -> None:
-            chosen = dict(regions=regions, start=start, trains=trains, edited_tissue=edited_tissue, painted=painted)
             self.begin(*self.requests(maps, **chosen))
 
         if len(self.session.genes) <= 1:
             begin((self.session.gene_map,))
         else:
-            counting.all(lambda counted: begin(counted.maps) if self._still(counted) else None)
+            self.counting.all(lambda counted: begin(counted.maps) if self._still(counted) else None)
 
     def begin(self, *requests: Request) -> None:
-        """One after the other."""
+        """Begin runs that are made, one after the other."""
         try:
             self.run_queue.start(*requests)
         except S2SSTError as error:
             self.failed.emit(str(error))
+
+    def leave(self) -> None:
+        self.abandon()
 
     def abandon(self) -> None:
         """End a row of runs and forget it, with what it has shown."""
@@ -85,10 +103,15 @@ class Runs(QObject):
         self.panels.clear_run()
         self._show_queue()
 
+    def forget(self) -> None:
+        """The window is closed: what a run has learnt is offered when one opens again."""
+        self.run_queue.abandon(keep=True)
+        self._devices.abandon()
+
     def _still(self, counted: Counted) -> bool:
         """Whether these are what is chosen, and nothing else was begun meanwhile."""
         session = self.session
-        same = tuple(each.gene for each in counted.maps) == session.genes
+        same = tuple(gene_map.gene for gene_map in counted.maps) == session.genes
         return same and not session.outdated and not session.running
 
     def requests(
@@ -101,12 +124,14 @@ class Runs(QObject):
         edited_tissue: bool = False,
         painted: Painted | None = None,
     ) -> list[Request]:
-        """Runs on maps of the session's slide, as its settings say; each training is kept in a place of its own."""
+        """Make runs on maps of the session's slide, as its settings say; each training is kept in a place of its own."""
         session = self.session
-        groups = [maps] if session.several is Several.TOGETHER else [(each,) for each in maps]
+        groups = [maps] if session.several is Several.TOGETHER else [(gene_map,) for gene_map in maps]
         trains = trains or start is None
         keeps = trains and session.config.training.steps != 0
-        waiting = [tuple(each.gene for group in groups[at:] for each in group) for at in range(1, len(groups) + 1)]
+        waiting = [
+            tuple(gene_map.gene for group in groups[at:] for gene_map in group) for at in range(1, len(groups) + 1)
+        ]
         slide = session.slide
         counted = CountedJob(
             maps=maps, config=session.config, fill_in=session.sampling.mode is Mode.FILL_IN, regions=regions, start=start,
@@ -129,7 +154,7 @@ class Runs(QObject):
         self._show_queue()
         self.panels.run.setBusy("Getting ready ...")
 
-    def _told(self, event: RunEvent) -> None:
+    def _follow(self, event: RunEvent) -> None:
         panels = self.panels
         match event:
             case Stage() | Imputing():

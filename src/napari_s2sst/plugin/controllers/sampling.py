@@ -4,41 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QObject
-
 from ...engine.sampling.lattice import lattice_facts
-from ..panels.pages import Panels
-from ..session import Mode, Sampling, Session
-from ..viewer.display import Display
-from ..viewer.tissue_layer import TissueLayer
+from ..session import Mode, Sampling
+from .controller import Controller, Workspace
 from .counting import Counting
 from .instant import Instant
 
 
-class ChosenSampling(QObject):
-    """Of one window."""
+class ChosenSampling(Controller):
+    """Takes what the pages Sampling and Training say into the session, with all that follows from it."""
 
-    def __init__(
-        self,
-        session: Session,
-        panels: Panels,
-        display: Display,
-        counting: Counting,
-        tissue: TissueLayer,
-        instant: Instant,
-        parent: QObject,
-    ) -> None:
-        super().__init__(parent)
-        self.session, self.panels, self.display = session, panels, display
-        self.counting, self.tissue, self.instant = counting, tissue, instant
+    def __init__(self, workspace: Workspace, *, counting: Counting, instant: Instant) -> None:
+        super().__init__(workspace)
+        self.counting, self.instant = counting, instant
+        panels, tissue = self.panels, self.tissue
         panels.sampling.valueChanged.connect(self.change)
         panels.sampling.latticeToggled.connect(self.draw)
         panels.sampling.tissueToggled.connect(self._show_tissue)
         panels.sampling.tissueResetRequested.connect(tissue.reset)
         panels.training.valueChanged.connect(self.change_settings)
+        panels.training.place_box.valueChanged.connect(lambda place: setattr(self.session, "cluster", place))
+        panels.several.valueChanged.connect(lambda several: setattr(self.session, "several", several))
         tissue.changed.connect(self._tissue_edited)
 
     def change(self, sampling: Sampling) -> None:
+        """Other bins are counted anew; another stride or mode shows at once."""
         same_bins = sampling.bin_um == self.session.sampling.bin_um
         self.session.sampling = sampling
         if not same_bins:
@@ -54,7 +44,7 @@ class ChosenSampling(QObject):
             self.counting.soon()
 
     def draw(self, *_: Any) -> None:
-        """The lattice, on the slide where that is wanted, and in numbers."""
+        """Show the lattice, on the slide where that is wanted, and in numbers."""
         gene_map, sampling, panel = self.session.gene_map, self.session.sampling, self.panels.sampling
         checks = sampling.mode is Mode.CHECK
         wanted = checks and panel.lattice_box.isChecked()

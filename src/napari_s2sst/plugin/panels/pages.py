@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QTabWidget, QVBoxLayout, QWidget
 
+from ...engine.slides.facts import slide_facts
+from ...engine.slides.questions import question_of
+from ...engine.slides.slide import Slide
 from ..session import Session, State
-from ..widgets.banners import MessageBar
+from ..widgets.banners import MessageBar, ResumeBanner
 from .results.page import ResultPanel
-from .results.scores import LiveScoresLine
 from .run_bar import RunBar
 from .sampling.page import SamplingPanel
 from .sampling.regions import RegionPanel
-from .slide.card import SlideCard, SlideHeader
+from .slide.card import SlideCard
 from .slide.gene_table import GeneTable
+from .slide.header import SlideHeader
+from .training.live_scores import LiveScoresLine
 from .training.loss_plot import LossPlot
 from .training.page import TrainingPanel
 from .training.several import SeveralPanel
@@ -34,6 +40,7 @@ class Panels(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.resume = ResumeBanner()
         self.message = MessageBar()
         self.header = SlideHeader()
         self.view = ViewSwitch()
@@ -69,11 +76,12 @@ class Panels(QWidget):
             column = QVBoxLayout(part)
             column.setContentsMargins(8, 6, 8, 6)
             column.setSpacing(6)
-            for each in inside:
-                column.addWidget(each)
+            for widget in inside:
+                column.addWidget(widget)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
+        outer.addWidget(self.resume)
         outer.addWidget(self.message)
         outer.addWidget(top)
         outer.addWidget(self.tabs, 1)
@@ -102,18 +110,26 @@ class Panels(QWidget):
         self.result.setExportEnabled(session.can_export)
         self.message.setMessage(session.message)
 
+    def setSlide(self, slide: Slide, genes: Mapping[str, int]) -> None:
+        """Show what a slide is, and its genes with their counts."""
+        self.header.setSlide(slide.name, f"{slide.summary()}\n{slide.path}")
+        self.card.setFacts(slide_facts(slide))
+        self.card.setSizeQuestion(question_of(slide))
+        self.genes.setGenes(genes)
+
     def clear_run(self) -> None:
-        """Nothing of an earlier run is shown."""
+        """Show nothing more of an earlier run."""
         self.losses.clear()
         self.live.clear()
         self.run.setBusy("")
 
     def setNote(self, text: str) -> None:
-        """What is to be said of the slide's optional layers."""
+        """Say something of the slide's optional layers; "" for nothing."""
         self.note.setText(text)
         self.note.setVisible(bool(text))
 
     def show_page(self, name: str) -> None:
+        """Turn to one of :data:`PAGES`."""
         self.tabs.setCurrentIndex(PAGES.index(name))
 
 

@@ -59,7 +59,7 @@ class RunBar(QWidget):
         self.setQueue(0, 0, "")
 
     def setGenes(self, count: int) -> None:
-        """How many genes Train would train on."""
+        """Say how many genes Train would train on."""
         self._genes = count
         self._name_train_button()
 

@@ -48,7 +48,7 @@ class ViewSwitch(QWidget):
         return next((kind for kind, button in self.buttons.items() if button.isChecked()), "")
 
     def setChoices(self, kinds: Collection[str], current: str) -> None:
-        """What there is to look at, and what is looked at."""
+        """Enable what there is to look at, and mark what is looked at."""
         for kind, button in self.buttons.items():
             button.setEnabled(kind in kinds)
         self._group.setExclusive(False)

@@ -17,7 +17,8 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...engine.errors import ConfigError
-from ..widgets.divider import Divider, camera_of, can_be_cut
+from .canvas import camera_of, canvas_size_px, grid_of
+from .divider import Divider, can_be_cut
 from .layers import MAP_KEY, slide_of
 
 BLINK_MS = 600
@@ -32,7 +33,7 @@ class CompareMode(Enum):
     BLINK = "blink"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CompareChoice:
     """What is compared, by the layers' names."""
 
@@ -44,7 +45,7 @@ class CompareChoice:
     interval_ms: int = BLINK_MS
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Before:
     """What is put back at the end."""
 
@@ -79,10 +80,8 @@ class Comparison(QObject):
         self._soon.setInterval(0)
         self._soon.timeout.connect(self.end)
 
-    # ---- what can be done
-
     def show(self, choice: CompareChoice) -> None:
-        """What a :class:`CompareBar` asks for. Raises :class:`ConfigError` when a layer is not there or can't be compared."""
+        """Compare as a :class:`CompareBar` asks for. Raises :class:`ConfigError` when a layer is not there or can't be compared."""
         if choice.mode is CompareMode.OFF:
             self.end()
             return
@@ -103,8 +102,8 @@ class Comparison(QObject):
         before, places = self._before, [self.viewer.layers.index(layer) for layer in layers]
         for layer in self.viewer.layers:
             layer.visible = layer in layers
-        grid = self._grid()
-        height, width = getattr(getattr(self.viewer, "canvas", None), "size", (600, 800))
+        grid = grid_of(self.viewer)
+        height, width = canvas_size_px(self.viewer)
         sides = self._sides(layers)
         shape = best_shape(len(layers), sides, (height, width))
         # A cell each, in the order given where the list of layers has it or has it backwards; the order stays as it is.
@@ -124,7 +123,7 @@ class Comparison(QObject):
             raise ConfigError("A divider needs a map on at least one side. Choose a map of a gene, or Side by side.")
         layers = self._begin(CompareMode.SWIPE, (first, second))
         self._hide_other_maps(layers)
-        self._divider = Divider(self.viewer, *layers, position, self)
+        self._divider = Divider(self.viewer, *layers, position=position, parent=self)
         self._divider.moved.connect(self.moved)
         self._show_names([*layers, *self._divider.copies])
         self._select(self._before.selected)
@@ -144,7 +143,7 @@ class Comparison(QObject):
             self._divider.set_position(position)
 
     def set_interval(self, interval_ms: int) -> None:
-        """How long each of two blinking layers is seen."""
+        """Set how long either of two blinking layers is seen."""
         if self._blink.isActive() and self._blink.interval() != interval_ms:
             self._blink.setInterval(interval_ms)
 
@@ -169,14 +168,12 @@ class Comparison(QObject):
         for layer, visible in before.visible.items():
             if layer in self.viewer.layers:
                 layer.visible = visible
-        grid = self._grid()
+        grid = grid_of(self.viewer)
         grid.enabled, grid.stride, grid.shape, grid.spacing = before.grid
         camera_of(self.viewer).zoom /= before.zoom_factor
         self._select(before.selected)
         self._layers, self._linked = (), []
         self.ended.emit()
-
-    # ---- beginning
 
     def _begin(self, mode: CompareMode, layers: Sequence[Layer]) -> tuple[Layer, ...]:
         layers = tuple(getattr(layer, "__wrapped__", layer) for layer in layers)
@@ -185,12 +182,12 @@ class Comparison(QObject):
         if missing := [layer.name for layer in layers if layer not in self.viewer.layers]:
             raise ConfigError(f"The layer {missing[0]!r} is not there any more. Choose another one.")
         self.end()
-        grid = self._grid()
+        grid = grid_of(self.viewer)
         every = [getattr(layer, "__wrapped__", layer) for layer in self.viewer.layers]
         self._before = _Before(
-            {layer: layer.visible for layer in every},
-            (grid.enabled, grid.stride, tuple(grid.shape), grid.spacing),
-            getattr(self.viewer.layers.selection.active, "__wrapped__", self.viewer.layers.selection.active),
+            visible={layer: layer.visible for layer in every},
+            grid=(grid.enabled, grid.stride, tuple(grid.shape), grid.spacing),
+            selected=getattr(self.viewer.layers.selection.active, "__wrapped__", self.viewer.layers.selection.active),
         )
         self.mode, self._layers = mode, layers
         self.viewer.layers.events.removed.connect(self._removed)
@@ -232,8 +229,6 @@ class Comparison(QObject):
                 self._before.named[layer] = overlay.visible
             overlay.visible = True
 
-    # ---- small things
-
     def _turn(self) -> None:
         first, second = self._layers
         first.visible, second.visible = second.visible, not second.visible
@@ -245,10 +240,10 @@ class Comparison(QObject):
             self._soon.start()
 
     def _named(self, name: str) -> Layer:
-        found = next((layer for layer in self.viewer.layers if layer.name == name), None)
-        if found is None:
+        layer = next((layer for layer in self.viewer.layers if layer.name == name), None)
+        if layer is None:
             raise ConfigError(f"There is no layer {name!r} to compare. Choose another one.")
-        return getattr(found, "__wrapped__", found)
+        return getattr(layer, "__wrapped__", layer)
 
     def _select(self, layer: Layer | None) -> None:
         if layer is not None and layer in self.viewer.layers:
@@ -257,9 +252,6 @@ class Comparison(QObject):
     def _sides(self, layers: Sequence[Layer]) -> tuple[float, float]:
         spans = np.array([np.ptp(layer.extent.world[:, -2:], axis=0) for layer in layers]).max(0)
         return float(spans[0]) or 1.0, float(spans[1]) or 1.0
-
-    def _grid(self) -> Any:
-        return getattr(self.viewer, "canvas", self.viewer).grid  # moved in napari 0.9
 
 
 def best_shape(count: int, sides: tuple[float, float], canvas: tuple[float, float]) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from ...engine.maps import GeneMap
 from ..session import Entry
 from . import layers
+from .canvas import scale_bar_of
 from .layers import COUNTS, IMPUTED, STAINS_SEEN, LayerData, layer_name
 
 PAUSE_MS = 10
@@ -66,12 +67,10 @@ class Display(QObject):
         self._later.clear()
         self._turn.stop()
 
-    # ---- the slide
-
     def slides(self) -> list[Path]:
         """The slides that are open in the viewer, the last one opened at the end."""
-        found = [layers.slide_of(layer) for layer in self.viewer.layers]
-        return list(dict.fromkeys(path for path in found if path is not None))
+        paths = [layers.slide_of(layer) for layer in self.viewer.layers]
+        return list(dict.fromkeys(path for path in paths if path is not None))
 
     def show_slide(self, path: Path, data: list[LayerData]) -> None:
         """Add a slide's layers unless they are there, and hide those of another one, which lies at the same place."""
@@ -86,7 +85,7 @@ class Display(QObject):
         if shown and not any(layer.visible for layer in shown):
             for layer in shown[:STAINS_SEEN]:
                 layer.visible = True
-        self._do(*(partial(self._add, each) for each in data if not shown), self.viewer.reset_view)
+        self._do(*(partial(self._add, layer_data) for layer_data in data if not shown), self.viewer.reset_view)
 
     def show_counts(self, gene_map: GeneMap) -> None:
         """The chosen gene's counts, in the layer of the gene chosen before."""
@@ -110,8 +109,6 @@ class Display(QObject):
             return
         self._lattice = self._put(self._lattice, layers.lattice_layer(gene_map, stride), True)
 
-    # ---- maps
-
     def kinds(self) -> tuple[str, ...]:
         """What can be looked at now: the counts, and the layers of the shown result."""
         counts = (COUNTS,) if self._counts in self.viewer.layers else ()
@@ -120,13 +117,13 @@ class Display(QObject):
     def layer(self, kind: str) -> Layer | None:
         """The layer of this kind that belongs to what is shown."""
         if kind == COUNTS:
-            found = self._counts
+            layer = self._counts
         elif kind == IMPUTED and self._previewed is not None:
-            found = self._of.get(self._previewed, {}).get(kind)
+            layer = self._of.get(self._previewed, {}).get(kind)
         else:
             shown = self._shown
-            found = None if shown is None else self._of.get((shown.gene, shown.number), {}).get(kind)
-        return found if found in self.viewer.layers else None
+            layer = None if shown is None else self._of.get((shown.gene, shown.number), {}).get(kind)
+        return layer if layer in self.viewer.layers else None
 
     def look_at(self, kind: str) -> None:
         """Show one kind of map and hide every other one of ours."""
@@ -140,12 +137,12 @@ class Display(QObject):
         self.changed.emit()
 
     def _hide_maps(self, but: Layer | None) -> None:
-        for layer in (self._counts, *(each for kinds in self._of.values() for each in kinds.values())):
+        for layer in (self._counts, *(layer for kinds in self._of.values() for layer in kinds.values())):
             if layer is not None and layer is not but and layer in self.viewer.layers:
                 layer.visible = False
 
     def show_instant(self, entry: Entry, *, again: bool = False) -> None:
-        """What the weights that come with the program make of the chosen gene, in the layers of the last such map.
+        """Show what the weights that come with the program make of the chosen gene, in the layers of the last such map.
 
         ``again``: it is the same map, known better; what the user deleted of it stays away.
         """
@@ -158,7 +155,7 @@ class Display(QObject):
         data = layers.entry_layers(entry.result, entry.index)
         if again:
             deleted = [kind for kind, layer in known.items() if layer not in self.viewer.layers]
-            data = {kind: each for kind, each in data.items() if kind not in deleted}
+            data = {kind: layer_data for kind, layer_data in data.items() if kind not in deleted}
         for kind in [kind for kind in known if kind not in data and not again]:
             self._remove(known.pop(kind))
         self._do(
@@ -170,7 +167,7 @@ class Display(QObject):
         self._shown = entry
         known = self._of.setdefault((entry.gene, entry.number), {})
         data = layers.entry_layers(entry.result, entry.index)
-        missing = {kind: each for kind, each in data.items() if known.get(kind) not in self.viewer.layers}
+        missing = {kind: layer_data for kind, layer_data in data.items() if known.get(kind) not in self.viewer.layers}
         kind = self.kind if self.kind in data else IMPUTED
         self.changing.emit()
         self._do(*self._steps(entry, missing, known), partial(self.look_at, kind))
@@ -189,9 +186,9 @@ class Display(QObject):
         """Find the number that tells this run's layers from earlier ones on the same genes."""
         names = [layer.name for layer in self.viewer.layers]
         patterns = [_run_name(gene) for gene in genes]
-        found = [int(match[1] or 1) for name in names for each in patterns if (match := each.fullmatch(name))]
+        numbers = [int(match[1] or 1) for name in names for pattern in patterns if (match := pattern.fullmatch(name))]
         taken = [number for gene, number in self._of if gene in genes]
-        self._run_number = max([*found, *taken], default=0) + 1
+        self._run_number = max([*numbers, *taken], default=0) + 1
         self._previewed = None
 
     def show_preview(self, imputed: GeneMap, limits: tuple[float, float]) -> None:
@@ -240,8 +237,6 @@ class Display(QObject):
             below = self.viewer.layers
             below.move(below.index(known[kind]), below.index(top))
 
-    # ---- one layer
-
     def _do(self, *steps: Callable[[], Any]) -> None:
         """Do the first step now, if nothing waits, and the others in turn."""
         waiting = bool(self._later)
@@ -275,18 +270,12 @@ class Display(QObject):
 
     def _add(self, data: LayerData) -> Layer:
         layer = self.viewer.add_layer(Layer.create(*data))
-        self._own = [each for each in self._own if each in self.viewer.layers] + [layer]
+        self._own = [own for own in self._own if own in self.viewer.layers] + [layer]
         return layer
 
     def _remove(self, layer: Layer | None) -> None:
         if layer is not None and layer in self.viewer.layers:
             self.viewer.layers.remove(layer)
-
-
-def scale_bar_of(viewer: Any) -> Any:
-    """Where napari 0.9 moved it, or where it was before."""
-    canvas = getattr(viewer, "canvas", None)
-    return canvas.overlays.scale_bar if hasattr(canvas, "overlays") else viewer.scale_bar
 
 
 def _run_name(gene: str) -> re.Pattern:

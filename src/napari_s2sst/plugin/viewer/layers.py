@@ -113,7 +113,7 @@ def density_layer(slide: Slide, bin_um: float = 20.0) -> LayerData:
 
 
 def counts_layer(gene_map: GeneMap) -> LayerData:
-    """What was counted of one gene."""
+    """Layer of what was counted of one gene."""
     return _map_layer(gene_map, "counts", _limits(gene_map.values[gene_map.tissue]), TISSUE_COLORMAP)
 
 
@@ -170,7 +170,7 @@ def entry_layers(result: Any, index: int = 0) -> dict[str, LayerData]:
     """Kind -> layer data of one gene of an engine Result, in the order of :data:`KINDS`; all but errors and uncertainty
     share their colours. Without a truth there are neither measured values nor errors."""
     sparse, imputed, truth = (part[index] for part in (result.job.sparse, result.imputed, result.job.truth))
-    made = maps_layers(sparse, imputed, truth, result.job.config.grid.normalisation)
+    made = maps_layers(sparse, imputed, truth, kind=result.job.config.grid.normalisation)
     key = f"{result.finished_at} {id(result)}"
     _RESULTS[key] = result
     for _, meta, _ in made.values():
@@ -182,10 +182,14 @@ def maps_layers(
     sparse: SparseMap,
     imputed: GeneMap,
     truth: GeneMap | None,
+    *,
     kind: NormalisationKind,
     run: dict[str, Any] | None = None,
 ) -> dict[str, LayerData]:
-    """The same of maps alone; ``kind`` turns the sparse map's values into the imputed map's space. All tell the ``run``."""
+    """Kind -> layer data of one gene's maps; ``kind`` turns the sparse map's values into the imputed map's space.
+
+    All tell the ``run``.
+    """
     limits = _limits(sparse.normalised(kind)[sparse.measured])
     made = {
         "sparse input": sparse_layer_data(sparse, kind, limits),
@@ -216,7 +220,7 @@ def run_of(metadata: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def run_metadata(run: dict[str, Any] | None) -> dict[str, Any]:
-    """What a layer's metadata tells of the run that made it: all of it, and a few lines for people."""
+    """Metadata of a layer about the run that made it: all of it, and a few lines for people."""
     from ...engine.export.reading import run_summary
 
     return {RUN_KEY: run, SUMMARY_KEY: run_summary(run)} if run else {}

@@ -8,6 +8,7 @@ from typing import Any
 from napari.layers import Vectors
 
 from ...engine.pictures.outlines import Boundaries
+from .canvas import camera_of, canvas_size_px
 from .extra_layers import OUTLINE_PX, no_vectors, outline_vectors
 
 MAX_OUTLINES = 5_000
@@ -33,8 +34,7 @@ class View:
         zoom = camera.zoom
         if viewer.dims.ndisplay != 2 or not zoom > 0:
             return None
-        canvas = getattr(viewer, "canvas", None)  # since napari 0.9
-        height, width = viewer._canvas_size if canvas is None else canvas.size
+        height, width = canvas_size_px(viewer)
         y, x = camera.center[-2:]
         half = (height / zoom / 2, width / zoom / 2)
         return cls((y - half[0], x - half[1], y + half[0], x + half[1]), 1 / zoom) if min(half) > 0 else None
@@ -44,11 +44,6 @@ class View:
         y0, x0, y1, x1 = self.rectangle_um
         dy, dx = share * (y1 - y0), share * (x1 - x0)
         return (y0 - dy, x0 - dx, y1 + dy, x1 + dx)
-
-
-def camera_of(viewer: Any) -> Any:
-    """Where napari 0.9 moved it, or where it was before."""
-    return getattr(viewer, "scene", viewer).camera
 
 
 class Outlines:

@@ -13,7 +13,7 @@ from typing import Any
 from .layers import LayerData, maps_layers, slide_layers
 
 MOST_GENES = 6
-"""Of a table of a whole panel: five layers a gene, and napari takes a tenth of a second for each."""
+"""Genes shown of a table of a whole panel: five layers a gene, and napari takes a tenth of a second for each."""
 
 
 def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerData]] | None:
@@ -74,7 +74,7 @@ def read_results(path: str | Path | list[str], genes: Sequence[str] | None = Non
     result = read_result(path, genes)
     layers = []
     for number, maps in enumerate(result.maps):
-        made = maps_layers(maps.sparse, maps.imputed, maps.truth, maps.sparse_kind, result.run)
+        made = maps_layers(maps.sparse, maps.imputed, maps.truth, kind=maps.sparse_kind, run=result.run)
         for kind, (data, meta, what) in made.items():
             layers.append((data, meta | {"visible": number == 0 and kind == "imputed"}, what))
     _ask_for_a_scale_bar()
@@ -97,6 +97,6 @@ def _ask_for_a_scale_bar() -> None:
 
     viewer = napari.current_viewer()
     if viewer is not None:
-        from .display import scale_bar_of
+        from .canvas import scale_bar_of
 
         scale_bar_of(viewer).visible = True

@@ -1,267 +1,179 @@
-"""Turn a napari shapes layer in um into named regions, and regions into shapes.
-
-Every shape has three features: ``name`` (drawn beside it), ``kind`` ("region" or "hole") and ``used`` (it counts). Shapes of
-one name are one region, which may so have several parts; a hole is taken out of every region it lies in.
-"""
+"""The shapes layer that regions are drawn on: made when it is needed, followed, named and kept in sight."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-import numpy as np
-from napari.layers import Shapes
+from napari.layers import Image, Shapes
+from qtpy.QtCore import QObject, Signal
 
 from ...engine.sampling.regions import Region
-
-if TYPE_CHECKING:
-    from shapely.geometry import MultiPolygon, Polygon
-
-LAYER_NAME = "regions"
-LAYER_KEY = "s2sst_regions"
-"""Metadata of the layer, by which it is found when the dock is opened again."""
-REGION, HOLE = "region", "hole"
-EDGE_COLOURS = {
-    (REGION, True): "#ffffff",
-    (REGION, False): "#8f8f8f",
-    (HOLE, True): "#ffb000",
-    (HOLE, False): "#8f8f8f",
-}
-"""White and amber differ in brightness as well, and are told apart with any colour vision."""
-FACE_COLOURS = {REGION: "#ffffff18", HOLE: "#00000060"}
-EDGE_UM = 8.0
-ELLIPSE_POINTS = 128
-"""A polygon of so many corners has 0.04 % less area than its ellipse."""
-UM2_PER_MM2 = 1e6
-
-Shape = tuple[np.ndarray, str, str, str, bool]
-"""Corners as on the layer, napari's type, name, kind, whether it counts."""
+from ..widgets.docked import single_shot
+from . import region_shapes as shapes
+from .canvas import is_being_drawn
 
 
-@dataclass(frozen=True)
-class DrawnRegion:
-    """A region as it is on the layer."""
+class RegionLayer(QObject):
+    """Follows one viewer's layer of regions. Main thread only.
 
-    name: str
-    used: bool
-    region: Region | None
-    """In um, without its holes; None where nothing is left of it."""
-    shapes: tuple[int, ...]
-    """Which of the layer's shapes it is drawn with."""
+    The layer is made when something is drawn or added, and may be deleted: then there are no regions, and :meth:`undo`
+    brings them back.
+    """
 
-    @property
-    def area_mm2(self) -> float:
-        return self.region.polygon.area / UM2_PER_MM2 if self.region else 0.0
+    changed = Signal(object, bool)
+    """The DrawnRegions that there are, a tuple, and whether some that were deleted can come back; after every look."""
+    tool_changed = Signal(str, bool)
+    """The layer's mode as napari names it ("pan_zoom" without a layer), and whether holes are drawn."""
 
+    def __init__(self, viewer: Any, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.viewer = viewer
+        self.layer: Shapes | None = None
+        self.regions: tuple[shapes.DrawnRegion, ...] = ()
+        """As they were when last looked at."""
+        self._deleted: list[shapes.Shape] = []
+        self._shapes: list[shapes.Shape] = []
+        self._holes = False
+        self._soon = single_shot(self, 0, self.look)
+        self._connected = self._viewer_events()
+        for source, slot in self._connected:
+            source.connect(slot)
+        left = next((layer for layer in viewer.layers if shapes.is_region_layer(layer)), None)
+        if left is not None:  # by a window that was closed
+            self._adopt(left)
 
-def add_region_layer(viewer: Any) -> Shapes:
-    """An empty layer in um to draw on. napari's own button makes one in pixels, and then all layers lose their units."""
-    layer = viewer.add_shapes(
-        name=LAYER_NAME, ndim=2, units=("um", "um"), axis_labels=("y", "x"), edge_width=EDGE_UM,
-        features={"name": np.array([], object), "kind": np.array([], object), "used": np.array([], bool)},
-        feature_defaults={"name": "", "kind": REGION, "used": True},
-        text={"string": "{name}", "size": 11, "color": "white", "anchor": "upper_left"},
-        metadata={LAYER_KEY: True}, opacity=1.0,
-    )  # fmt: skip
-    draw_next(layer, REGION)
-    return layer
+    def look(self) -> None:
+        """Name what is new, and tell of all. An outline that is still being drawn is left alone."""
+        self._soon.stop()
+        layer = self.layer
+        if layer is None:
+            self.regions = ()
+            self.changed.emit(self.regions, bool(self._deleted))
+            self._tell_tool()
+            return
+        if is_being_drawn(layer):
+            return
+        shapes.tidy(layer, len(self._shapes), shapes.HOLE if self._holes else shapes.REGION)
+        self._shapes = shapes.shapes_of(layer)
+        self._soon.stop()  # our own changes need no second look
+        self.regions = shapes.drawn_regions(layer)
+        self.changed.emit(self.regions, bool(self._deleted))
 
+    def draw(self, mode: str = "add_polygon", holes: bool = False) -> None:
+        """Make the layer if there is none, select it and put it into a mode of napari's."""
+        if self.layer is None and mode == "pan_zoom":
+            return
+        layer = self._need_layer()
+        self._holes = holes
+        layer.visible = True
+        self.viewer.layers.selection.active = layer
+        shapes.draw_next(layer, shapes.HOLE if holes else shapes.REGION)
+        layer.mode = mode
 
-def is_region_layer(layer: Any) -> bool:
-    return isinstance(layer, Shapes) and bool(layer.metadata.get(LAYER_KEY))
+    def add(self, regions: Iterable[Region]) -> None:
+        """Draw regions beside those there are."""
+        layer = self._need_layer()
+        self.look()
+        shapes.add_regions(layer, regions)
+        self._take_as_named()
 
+    def change(self, name: str, *, to: str | None = None, used: bool | None = None) -> None:
+        """Rename a region or say whether it counts."""
+        if self.layer is not None:
+            shapes.change(self.layer, name, to=to, used=used)
+            self.look()
 
-def draw_next(layer: Shapes, kind: str) -> None:
-    """The shapes drawn from now on are regions, or holes."""
-    layer.selected_data = set()  # or the selected shapes would take the colours too
-    layer.feature_defaults = {"name": "", "kind": kind, "used": True}
-    layer.current_edge_color, layer.current_face_color = EDGE_COLOURS[kind, True], FACE_COLOURS[kind]
-    layer.current_edge_width = EDGE_UM
+    def select(self, names: Sequence[str]) -> None:
+        """Mark the shapes of some regions; napari draws their box while the layer is in its select mode."""
+        if self.layer is None or str(self.layer.mode) not in ("select", "pan_zoom"):
+            return
+        self.layer.selected_data = {at for region in self.regions if region.name in names for at in region.shapes}
 
+    def delete(self, names: Sequence[str]) -> None:
+        """Delete regions, with the holes that then lie in none."""
+        if self.layer is None:
+            return
+        self.look()
+        gone = [at for region in self.regions if region.name in names for at in region.shapes]
+        gone += [at for at in shapes.holes_left_alone(self.layer, gone) if at not in gone]
+        if gone:
+            self._deleted = [self._shapes[at] for at in gone]
+            self.layer.selected_data = set()
+            self.layer.remove(sorted(gone))
+            self.look()
 
-def drawn_regions(layer: Shapes) -> tuple[DrawnRegion, ...]:
-    """What is drawn, in the order of the shapes. Lines are no regions; crossing outlines are repaired."""
-    import shapely
+    def undo(self) -> None:
+        """Bring back what was deleted last."""
+        deleted, self._deleted = self._deleted, []
+        if deleted:
+            layer = self._need_layer()
+            self.look()
+            shapes.add_again(layer, deleted)
+            self._take_as_named()
 
-    names, kinds, used = _features(layer)
-    polygons = [_polygon(*shape) for shape in zip(layer.shape_type, _corners_um(layer), strict=True)]
-    hollow = shapely.union_all([each for each, kind in zip(polygons, kinds, strict=True) if kind == HOLE and each])
-    found = []
-    for name in dict.fromkeys(name for name, kind in zip(names, kinds, strict=True) if kind == REGION):
-        own = [at for at, (each, kind) in enumerate(zip(names, kinds, strict=True)) if each == name and kind == REGION]
-        if all(layer.shape_type[at] in ("line", "path") for at in own):
-            continue
-        area = _areal(shapely.union_all([polygons[at] for at in own if polygons[at]]).difference(hollow))
-        region = Region(name, area) if area is not None else None
-        found.append(DrawnRegion(name, used[own[0]], region, tuple(own)))
-    return tuple(found)
+    def clear(self) -> None:
+        """Remove the layer, for good: the next slide's regions are none of these."""
+        layer = self.layer
+        self._let_go()
+        if layer is not None and layer in self.viewer.layers:
+            self.viewer.layers.remove(layer)
+        self._deleted = []
+        self.look()
 
+    def forget(self) -> None:
+        """Let go of viewer and layer; the layer stays."""
+        self._soon.stop()
+        self._let_go()
+        connections, self._connected = self._connected, ()
+        for source, slot in connections:
+            source.disconnect(slot)
 
-def holes_left_alone(layer: Shapes, without: Collection[int]) -> tuple[int, ...]:
-    """Holes that touch no region once those shapes are gone."""
-    import shapely
+    def _viewer_events(self) -> tuple:
+        events = self.viewer.layers.events
+        return ((events.removed, self._layer_removed), (events.inserted, self._raise))
 
-    _, kinds, _ = _features(layer)
-    polygons = [_polygon(*shape) for shape in zip(layer.shape_type, _corners_um(layer), strict=True)]
-    left = [p for at, (p, kind) in enumerate(zip(polygons, kinds, strict=True))
-            if kind == REGION and p and at not in without]  # fmt: skip
-    rest = shapely.union_all(left)
-    return tuple(at for at, kind in enumerate(kinds)
-                 if kind == HOLE and at not in without and (polygons[at] is None or not polygons[at].intersects(rest)))  # fmt: skip
+    def _layer_events(self, layer: Shapes) -> tuple:
+        return ((layer.events.data, self._changed), (layer.events.features, self._changed),
+                (layer.events.affine, self._changed), (layer.events.translate, self._changed),
+                (layer.events.mode, self._tell_tool))  # fmt: skip
 
+    def _need_layer(self) -> Shapes:
+        if self.layer is None:
+            self._adopt(shapes.add_region_layer(self.viewer))
+        return self.layer
 
-def add_regions(layer: Shapes, regions: Iterable[Region], *, used: bool = True) -> None:
-    """Draw regions, their parts and holes as polygons. A name that is taken gets a number."""
-    names, _, _ = _features(layer)
-    outlines: list[np.ndarray] = []
-    features: list[tuple[str, str]] = []
-    for region in regions:
-        name = free_name(region.name or "Region", names)
-        names.append(name)
-        for polygon in getattr(region.polygon, "geoms", [region.polygon]):
-            outlines.append(_outline(polygon.exterior))
-            features.append((name, REGION))
-            for ring in polygon.interiors:
-                hole = free_name("Hole 1", names)
-                names.append(hole)
-                outlines.append(_outline(ring))
-                features.append((hole, HOLE))
-    add_shapes(layer, [(outline, "polygon", *each, used) for outline, each in zip(outlines, features, strict=True)])
+    def _adopt(self, layer: Shapes) -> None:
+        self.layer = layer
+        for source, slot in self._layer_events(layer):
+            source.connect(slot)
 
+    def _let_go(self) -> None:
+        if self.layer is not None:
+            for source, slot in self._layer_events(self.layer):
+                source.disconnect(slot)
+        self.layer, self._shapes, self._holes = None, [], False
 
-def add_shapes(layer: Shapes, shapes: Iterable[Shape]) -> None:
-    """Add (corners, type, name, kind, used) one by one, whatever was to be drawn next."""
-    shapes = list(shapes)
-    if not shapes:
-        return
-    layer.selected_data = set()
-    before = layer.nshapes
-    layer.add([corners for corners, *_ in shapes], shape_type=[kind for _, kind, *_ in shapes], edge_width=EDGE_UM)
-    names, kinds, used = _features(layer)
-    for at, (_, _, *features) in enumerate(shapes, start=before):
-        names[at], kinds[at], used[at] = features
-    _set_features(layer, names, kinds, used)
+    def _raise(self, event: Any) -> None:
+        """Outlines stay in sight when a map comes in above them."""
+        layers = self.viewer.layers
+        if self.layer is not None and isinstance(event.value, Image) and self.layer in layers:
+            layers.move(layers.index(self.layer), len(layers))
 
+    def _layer_removed(self, event: Any) -> None:
+        if self.layer is not None and event.value is self.layer:
+            self.look()
+            self._deleted = self._shapes or self._deleted
+            self._let_go()
+            self.look()
 
-def add_again(layer: Shapes, shapes: Sequence[Shape]) -> None:
-    """Add shapes that were deleted; where a name was taken meanwhile, all shapes of that name get the next one."""
-    taken, _, _ = _features(layer)
-    free = {name: free_name(name, taken) for name in dict.fromkeys(name for _, _, name, _, _ in shapes)}
-    add_shapes(layer, [(corners, kind, free[name], *rest) for corners, kind, name, *rest in shapes])
+    def _take_as_named(self) -> None:
+        """Parts of one region share a name, unlike copies: these were added by us."""
+        self._shapes = shapes.shapes_of(self.layer)
+        self.look()
 
+    def _changed(self, _: Any = None) -> None:
+        self._soon.start()
 
-def shapes_of(layer: Shapes) -> list[Shape]:
-    """(corners, type, name, kind, used) of every shape, to be added again."""
-    corners = [np.array(each) for each in layer.data]
-    return list(zip(corners, layer.shape_type, *_features(layer), strict=True))
-
-
-def tidy(layer: Shapes, known: int, next_kind: str) -> None:
-    """Give every shape after the first ``known`` a name of its own, and all their colours; what is drawn next is of that kind."""
-    names, kinds, used = _features(layer)
-    for at, (name, kind) in enumerate(zip(names, kinds, strict=True)):
-        if not name or (at >= known and name in names[:at]):
-            names[at] = free_name(name or ("Region 1" if kind == REGION else "Hole 1"), names)
-    _set_features(layer, names, kinds, used)
-    wanted = {"name": "", "kind": next_kind, "used": True}
-    if layer.feature_defaults.iloc[0].to_dict() != wanted:  # napari takes them from the last shape
-        layer.feature_defaults = wanted
-
-
-def change(layer: Shapes, name: str, *, to: str | None = None, used: bool | None = None) -> None:
-    """Rename a region or say whether it counts; a name that is empty or taken gets a number."""
-    names, kinds, useds = _features(layer)
-    own = [at for at, (each, kind) in enumerate(zip(names, kinds, strict=True)) if each == name and kind == REGION]
-    if to is not None:
-        to = free_name(to.strip() or "Region 1", [each for at, each in enumerate(names) if at not in own])
-    for at in own:
-        names[at] = names[at] if to is None else to
-        useds[at] = useds[at] if used is None else used
-    _set_features(layer, names, kinds, useds)
-
-
-def free_name(wanted: str, taken: Iterable[str]) -> str:
-    """The name itself, or with the next number that is free: Region 1, Region 2, ...; duct, duct 2, ..."""
-    taken = set(taken)
-    if wanted not in taken:
-        return wanted
-    stem, number = re.fullmatch(r"(.*?)(?: (\d+))?", wanted, re.DOTALL).groups()
-    at = int(number or 1)
-    while (name := f"{stem} {at}") in taken or (at == 1 and number is None):
-        at += 1
-    return name
-
-
-def _features(layer: Shapes) -> tuple[list[str], list[str], list[bool]]:
-    """Name, kind and whether it counts, of every shape. napari may leave a row of a shape that was never finished."""
-    table = layer.features
-    columns = {"name": "", "kind": REGION, "used": True}
-    found = []
-    for column, missing in columns.items():
-        values = list(table[column])[: layer.nshapes] if column in table else []
-        values += [missing] * (layer.nshapes - len(values))
-        found.append([missing if value is None or value != value else value for value in values])  # NaN is not itself
-    names, kinds, used = found
-    return [str(name) for name in names], [HOLE if kind == HOLE else REGION for kind in kinds], [bool(u) for u in used]
-
-
-def _set_features(layer: Shapes, names: list[str], kinds: list[str], used: list[bool]) -> None:
-    """Write what differs, once: every event of the layer ends here, and must come to an end."""
-    now = {"name": np.array(names, object), "kind": np.array(kinds, object), "used": np.array(used, bool)}
-    table = layer.features
-    same = len(table) == layer.nshapes and all(
-        column in table and list(table[column]) == list(values) for column, values in now.items()
-    )
-    if not same:
-        layer.features = now
-    if not names:
-        return
-    from napari.utils.colormaps.standardize_color import transform_color
-
-    edge = transform_color([EDGE_COLOURS[each] for each in zip(kinds, used, strict=True)])
-    face = transform_color([FACE_COLOURS[kind] for kind in kinds])
-    if not np.allclose(layer.edge_color, edge, atol=1e-3):
-        layer.edge_color = edge
-    if not np.allclose(layer.face_color, face, atol=1e-3):
-        layer.face_color = face
-
-
-def _corners_um(layer: Shapes) -> list[np.ndarray]:
-    """(corners, 2) y and x of every shape in um, wherever the layer was moved to."""
-    origin, down, right = (np.asarray(layer.data_to_world(at))[-2:] for at in ((0, 0), (1, 0), (0, 1)))
-    turn = np.stack([down - origin, right - origin])
-    return [np.asarray(corners, float)[:, -2:] @ turn + origin for corners in layer.data]
-
-
-def _polygon(kind: str, corners: np.ndarray) -> Polygon | MultiPolygon | None:
-    import shapely
-    from shapely.geometry import Polygon
-
-    if kind in ("line", "path") or len(corners) < 3:
-        return None
-    outline = _ellipse(corners) if kind == "ellipse" else corners
-    polygon = Polygon(outline[:, ::-1])
-    return _areal(polygon if polygon.is_valid else shapely.make_valid(polygon))
-
-
-def _areal(geometry: Any) -> Polygon | MultiPolygon | None:
-    """Only what has an area; None where nothing has."""
-    from shapely.geometry import MultiPolygon
-
-    parts = [part for part in getattr(geometry, "geoms", [geometry]) if part.geom_type == "Polygon" and part.area > 0]
-    return None if not parts else parts[0] if len(parts) == 1 else MultiPolygon(parts)
-
-
-def _ellipse(corners: np.ndarray) -> np.ndarray:
-    """Outline of the ellipse whose box has these four corners, in their order."""
-    middle = corners.mean(axis=0)
-    along, across = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
-    angle = np.linspace(0, 2 * np.pi, ELLIPSE_POINTS, endpoint=False)[:, None]
-    return middle + np.cos(angle) * along + np.sin(angle) * across
-
-
-def _outline(ring: Any) -> np.ndarray:
-    """(corners, 2) y and x, without the first corner once more at the end."""
-    return np.asarray(ring.coords)[:-1, 1::-1]
+    def _tell_tool(self, _: Any = None) -> None:
+        self.tool_changed.emit(str(self.layer.mode) if self.layer is not None else "pan_zoom", self._holes)

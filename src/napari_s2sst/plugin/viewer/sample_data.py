@@ -9,7 +9,7 @@ from .reader import read_slide
 
 
 def sample_slide_folder() -> Path:
-    """Where the sample slide lies for this version of the program; written when it is not there yet."""
+    """Folder of the sample slide for this version of the program; written when it is not there yet."""
     from platformdirs import user_cache_path
 
     from ... import __version__

@@ -36,12 +36,12 @@ class _Grid:
 
     def of(self, other: _Grid) -> tuple[np.ndarray, np.ndarray]:
         """Row of this grid for each row of another, and column for each column, by their centres; -1 outside."""
-        found = []
+        places = []
         for axis in (0, 1):
             centre = other.origin_um[axis] + (np.arange(other.shape[axis]) + 0.5) * other.bin_um
             at = np.floor((centre - self.origin_um[axis]) / self.bin_um).astype(int)
-            found.append(np.where((at >= 0) & (at < self.shape[axis]), at, -1))
-        return found[0], found[1]
+            places.append(np.where((at >= 0) & (at < self.shape[axis]), at, -1))
+        return places[0], places[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +52,13 @@ class _Edits:
     values: np.ndarray
 
     def on(self, grid: _Grid) -> np.ndarray:
-        """The same for the bins of another grid."""
+        """Return the edits for the bins of another grid."""
         if grid == self.grid:
             return self.values
         return _taken(self.values, *self.grid.of(grid))
 
     def changed(self, grid: _Grid, changed: np.ndarray, tissue: np.ndarray) -> _Edits:
-        """With some bins of another grid painted or erased; kept in the finer bins of both."""
+        """Return the edits with some bins of another grid painted or erased; kept in the finer bins of both."""
         base = self if self.grid.bin_um <= grid.bin_um else _Edits(grid, self.on(grid))
         new = np.where(changed, np.where(tissue, PAINTED, ERASED), UNTOUCHED).astype(np.uint8)
         new = new if base.grid == grid else _taken(new, *grid.of(base.grid))
@@ -81,7 +81,7 @@ class TissueLayer(QObject):
         self._edits: _Edits | None = None
         self._before: _Edits | None = None
         self._shown: np.ndarray | None = None
-        self._seen: np.ndarray | None = None
+        self._looked_at: np.ndarray | None = None
         self._grid: _Grid | None = None
         self._soon = single_shot(self, 0, self._look)
         self._settle = single_shot(self, SETTLE_MS, self._tell)
@@ -103,9 +103,9 @@ class TissueLayer(QObject):
         self._look()
         grid = _grid_of(gene_map)
         mask = self.apply(gene_map).tissue.astype(np.uint8)
-        if self.layer is not None and grid == self._grid and np.array_equal(mask, self._seen):
+        if self.layer is not None and grid == self._grid and np.array_equal(mask, self._looked_at):
             return
-        self._grid, self._shown, self._seen, self._before = grid, mask, mask, self._edits
+        self._grid, self._shown, self._looked_at, self._before = grid, mask, mask, self._edits
         if self.layer is None:
             self._add(mask)
         else:
@@ -131,7 +131,7 @@ class TissueLayer(QObject):
             self.layer.mode = mode
 
     def apply(self, gene_map: GeneMap) -> GeneMap:
-        """The same map with the edited tissue, before it is restricted to regions; a map that has the edits keeps them.
+        """Put the edited tissue into a map, before it is restricted to regions; a map that has the edits keeps them.
 
         Bins added where nothing was counted are tissue with no counts. May be called in any thread.
         """
@@ -148,21 +148,21 @@ class TissueLayer(QObject):
     def polygons(self) -> Region | None:
         """The edited mask as it was shown last, as the exact union of its bins; None while nothing is edited."""
         self._look()
-        if not self.edited or self._seen is None:
+        if not self.edited or self._looked_at is None:
             return None
-        area = mask_polygon(self._seen > 0, self._grid.bin_um, self._grid.origin_um)
+        area = mask_polygon(self._looked_at > 0, self._grid.bin_um, self._grid.origin_um)
         return None if area is None else Region(LAYER_NAME, area)
 
     def painted(self) -> Painted | None:
-        """What was painted and erased, to be kept; None where nothing was."""
+        """Return what was painted and erased, to be kept; None where nothing was."""
         if not self.edited:
             return None
         return Painted(self._edits.values, self._edits.grid.bin_um, self._edits.grid.origin_um)
 
     def put_back(self, painted: Painted | None) -> None:
-        """What was kept takes the place of all edits; the layer follows when a map is shown."""
+        """Put what was kept in the place of all edits; the layer follows when a map is shown."""
         self._soon.stop()
-        self._before, self._shown = None, self._seen
+        self._before, self._shown = None, self._looked_at
         self._edits = None
         if painted is not None:
             grid = _Grid(tuple(painted.values.shape), painted.bin_um, painted.origin_um)
@@ -173,7 +173,7 @@ class TissueLayer(QObject):
         self._soon.stop()
         was = self.edited
         self._edits = self._before = None
-        self._shown = self._seen  # what is still to be seen of the edits is no edit
+        self._shown = self._looked_at  # what is still to be seen of the edits is no edit
         if was:
             self._settle.start()
 
@@ -182,7 +182,7 @@ class TissueLayer(QObject):
         self.hide()
         self._soon.stop()
         self._settle.stop()
-        self._edits = self._before = self._shown = self._seen = self._grid = None
+        self._edits = self._before = self._shown = self._looked_at = self._grid = None
 
     def forget(self) -> None:
         """Let go of viewer and layer; the layer stays."""
@@ -230,11 +230,11 @@ class TissueLayer(QObject):
         if self.layer is None:
             return
         data = (np.asarray(self.layer.data) > 0).astype(np.uint8)
-        if data.shape != self._grid.shape or np.array_equal(data, self._seen):
+        if data.shape != self._grid.shape or np.array_equal(data, self._looked_at):
             return
         before = self._before or _Edits(self._grid, np.zeros(self._grid.shape, np.uint8))
         self._edits = before.changed(self._grid, data != self._shown, data > 0)
-        self._seen = data
+        self._looked_at = data
         self._settle.start()
 
     def _tell(self) -> None:
@@ -243,10 +243,10 @@ class TissueLayer(QObject):
 
 def _taken(values: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """(rows, columns) of another grid; UNTOUCHED outside."""
-    found = values[np.ix_(np.maximum(rows, 0), np.maximum(columns, 0))]
-    found[rows < 0] = UNTOUCHED
-    found[:, columns < 0] = UNTOUCHED
-    return found
+    taken = values[np.ix_(np.maximum(rows, 0), np.maximum(columns, 0))]
+    taken[rows < 0] = UNTOUCHED
+    taken[:, columns < 0] = UNTOUCHED
+    return taken
 
 
 def _grid_of(gene_map: GeneMap) -> _Grid:

@@ -33,8 +33,8 @@ def write_maps(path: str, layer_data: Sequence[LayerData]) -> list[str]:
     """
     if len(layer_data) == 1 and not _is_map(layer_data[0]):
         return _as_napari_does(path, layer_data[0])
-    for each in layer_data:
-        _check(each)
+    for layer in layer_data:
+        _check(layer)
     _check_one_grid(layer_data)
     runs: list[Any] = []
     looks = []
@@ -63,16 +63,16 @@ def layers_of(channels: Channels, path: Path) -> list[LayerData]:
     """The layers that :func:`write_maps` saved. Raises :class:`BundleError` when the note about them is damaged."""
     try:
         runs = json.loads(channels.notes.get("runs", "[]"))
-        found: list[LayerData] = []
+        layers: list[LayerData] = []
         for values, look in zip(channels.maps.values(), json.loads(channels.notes[NOTE]), strict=True):
             number = look.pop("run")
             look["metadata"] |= run_metadata(None if number is None else runs[number])
             look["colormap"] = Colormap(**look["colormap"])
             look["contrast_limits"] = tuple(look["contrast_limits"])
-            found.append((values, look | {"units": ("um", "um")}, "image"))
+            layers.append((values, look | {"units": ("um", "um")}, "image"))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise BundleError(f"{path} has a damaged note of its layers ({error!r}). Save them again.") from None
-    return found
+    return layers
 
 
 def _look(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,12 +120,13 @@ def _check_one_grid(layer_data: Sequence[LayerData]) -> None:
         same = place[0] == places[0][0] and np.allclose(place[1:], places[0][1:], rtol=0, atol=1e-6)
         if not same:
             raise ExportError(
-                f"{layer_data[0][1]['name']} and {meta['name']} are of different grids ({_told(places[0])}; {_told(place)}), and "
-                "one .ome.tif has one. Save maps of one slide and bin size together, the others by themselves."
+                f"{layer_data[0][1]['name']} and {meta['name']} are of different grids ({_grid_text(places[0])}; "
+                f"{_grid_text(place)}), and one .ome.tif has one. Save maps of one slide and bin size together, the others "
+                "by themselves."
             )
 
 
-def _told(place: tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]) -> str:
+def _grid_text(place: tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]) -> str:
     (rows, columns), scale, (y_um, x_um) = place
     return f"{rows} x {columns} bins of {scale[0]:g} um, the first at y {y_um:g}, x {x_um:g} um"
 

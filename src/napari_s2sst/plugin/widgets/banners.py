@@ -1,15 +1,13 @@
-"""Offer to go on with a training that was interrupted, or say why that can't be; until the user has decided."""
+"""Bars above the pages that say one thing until the user has decided: a problem, or a training that was interrupted."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-# ---- Show one problem, a sentence, until it is dismissed or solved.
-
 
 class MessageBar(QFrame):
-    """Hidden while there is nothing to say."""
+    """Show one problem, a sentence, until it is dismissed or solved; hidden while there is none."""
 
     dismissed = Signal()
     reportRequested = Signal()
@@ -57,7 +55,7 @@ class MessageBar(QFrame):
 
 
 class ResumeBanner(QFrame):
-    """Hidden while there is nothing to offer."""
+    """Offer to go on with an interrupted training, or say why that can't be; hidden while there is nothing to offer."""
 
     resumeRequested = Signal()
     discardRequested = Signal()
@@ -97,13 +95,13 @@ class ResumeBanner(QFrame):
         return self._text.text()
 
     def setText(self, text: str, *, can_resume: bool) -> None:
-        """What is offered, "" for nothing; without Resume, why it can't go on."""
+        """Say what is offered, "" for nothing; without Resume, why it can't go on."""
         self._text.setText(text)
         self.resume_button.setVisible(can_resume)
         self.setVisible(bool(text))
 
     def setEnabledParts(self, *, resume: bool) -> None:
-        """Not while another training, or the opening of a slide, is under way."""
+        """Enable Resume, except while another training, or the opening of a slide, is under way."""
         self.resume_button.setEnabled(resume)
 
 

@@ -10,9 +10,9 @@ LABEL_PX = 52
 """Width of the column of labels, the same in every panel."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Colours:
-    """As CSS."""
+    """Colours of a theme, as CSS."""
 
     text: str
     quiet: str
@@ -23,7 +23,7 @@ class Colours:
 
 
 def theme_colours(name: str) -> Colours:
-    """Of the named napari theme."""
+    """Colours of the named napari theme."""
     theme = get_theme(name)
     red, green, blue = theme.background.as_rgb_tuple()[:3]
     dark = red + green + blue < 3 * 128

@@ -192,7 +192,7 @@ def bar(qtbot):
 def test_a_mode_is_asked_for_with_both_names(bar, qtbot):
     with qtbot.waitSignal(bar.valueChanged) as told:
         bar.buttons[CompareMode.SIDE_BY_SIDE].click()
-    assert told.args == [CompareChoice(CompareMode.SIDE_BY_SIDE, "counts", "imputed")]
+    assert told.args == [CompareChoice(mode=CompareMode.SIDE_BY_SIDE, first="counts", second="imputed")]
 
 
 def test_the_slider_is_the_line_of_a_swipe_and_the_speed_of_a_blink(bar):
@@ -211,7 +211,7 @@ def test_the_slider_is_the_line_of_a_swipe_and_the_speed_of_a_blink(bar):
 
 
 def test_what_is_set_from_code_is_the_value_and_tells_nothing(bar, qtbot):
-    choice = CompareChoice(CompareMode.SWIPE, "imputed", "error", 0.4, 400)
+    choice = CompareChoice(mode=CompareMode.SWIPE, first="imputed", second="error", position=0.4, interval_ms=400)
     with qtbot.assertNotEmitted(bar.valueChanged):
         bar.setValue(choice)
         assert bar.value() == choice

@@ -9,8 +9,8 @@ from napari_s2sst.engine.slides.xenium import open_xenium
 from napari_s2sst.plugin.panels.slide.card import Choice, SlideCard
 
 CHOICES = (
-    Choice("cells", "Cell outlines", "Of the cells in view.", True, False),
-    Choice("histology", "H&E picture", "There is no H&E picture.", False, False),
+    Choice(key="cells", label="Cell outlines", tooltip="Of the cells in view.", available=True, shown=False),
+    Choice(key="histology", label="H&E picture", tooltip="There is no H&E picture.", available=False, shown=False),
 )
 
 
@@ -57,7 +57,9 @@ def test_a_choice_is_asked_for_with_its_key(card, qtbot):
 def test_ticks_come_from_the_choices_and_ask_nothing(card, qtbot):
     card.setChoices(CHOICES)
     with qtbot.assertNotEmitted(card.layerToggled):
-        card.setChoices((Choice("cells", "Cell outlines", "", True, True), CHOICES[1]))
+        card.setChoices(
+            (Choice(key="cells", label="Cell outlines", tooltip="", available=True, shown=True), CHOICES[1])
+        )
     assert card.action("cells").isChecked()
 
 

@@ -12,7 +12,7 @@ from support.window_state import names
 
 from napari_s2sst.engine.export.choice import ExportChoice
 from napari_s2sst.engine.slides.questions import SizeQuestion, question_of, question_to
-from napari_s2sst.plugin.panels.slide.questions import SizeDialog
+from napari_s2sst.plugin.panels.slide.size_dialog import SizeDialog
 
 QUESTION = SizeQuestion(
     path="slide",

@@ -90,7 +90,9 @@ class CompareBar(QWidget):
     def value(self) -> CompareChoice:
         mode = next(mode for mode, button in self.buttons.items() if button.isChecked())
         first, second = self.first_box.currentText(), self.second_box.currentText()
-        return CompareChoice(mode, first, second, self._position, self._interval_ms)
+        return CompareChoice(
+            mode=mode, first=first, second=second, position=self._position, interval_ms=self._interval_ms
+        )
 
     def setValue(self, choice: CompareChoice) -> None:
         for box, name in ((self.first_box, choice.first), (self.second_box, choice.second)):

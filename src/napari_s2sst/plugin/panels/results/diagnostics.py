@@ -90,14 +90,14 @@ class DiagnosticsPlot(QWidget):
         self.sentence.setText("")
         self.hide()
 
-    def setDiagnostics(self, found: Diagnostics | None) -> None:
-        """What :func:`~napari_s2sst.engine.diagnostics.diagnose` found; None where nobody knows the truth."""
-        if found is None:
+    def setDiagnostics(self, diagnostics: Diagnostics | None) -> None:
+        """Show what :func:`~napari_s2sst.engine.scores.diagnostics.diagnose` gives; None where nobody knows the truth."""
+        if diagnostics is None:
             self.clear()
             return
-        self._shown = found
-        self.buttons[UNCERTAINTY].setEnabled(found.reliability is not None)
-        if found.reliability is None:
+        self._shown = diagnostics
+        self.buttons[UNCERTAINTY].setEnabled(diagnostics.reliability is not None)
+        if diagnostics.reliability is None:
             self.buttons[ERRORS].setChecked(True)
         self._draw()
         self.show()
@@ -115,33 +115,33 @@ class DiagnosticsPlot(QWidget):
             self._draw_reliability(self._shown.reliability)
             self.sentence.setText(reliability_sentence(self._shown.reliability))
 
-    def _draw_errors(self, found: ErrorHistogram) -> None:
+    def _draw_errors(self, errors: ErrorHistogram) -> None:
         item = self._plot.getPlotItem()
         self._label("imputed - counted", "% of bins")
         fill = pg.mkColor(self._ours)
         fill.setAlpha(120)
         # A curve in the step mode fills its area, which bars at half a pixel's width don't do evenly.
-        ours = 100 * found.counts / max(1, found.counts.sum())
-        item.plot(found.edges, ours, stepMode="center", fillLevel=0, brush=fill, pen=pg.mkPen(self._ours, width=2))
+        ours = 100 * errors.counts / max(1, errors.counts.sum())
+        item.plot(errors.edges, ours, stepMode="center", fillLevel=0, brush=fill, pen=pg.mkPen(self._ours, width=2))
         top = ours.max()
-        legend = _entry(self._ours, f"CDCIN, mean {found.mae:.3f}")
-        if found.classical is not None:
-            other = 100 * found.classical / max(1, found.classical.sum())
-            item.plot(found.edges, other, stepMode="center", pen=pg.mkPen(CLASSICAL_COLOUR, width=2))
-            legend += _entry(CLASSICAL_COLOUR, f"{found.classical_name}, mean {found.classical_mae:.3f}")
+        legend = _entry(self._ours, f"CDCIN, mean {errors.mae:.3f}")
+        if errors.classical is not None:
+            other = 100 * errors.classical / max(1, errors.classical.sum())
+            item.plot(errors.edges, other, stepMode="center", pen=pg.mkPen(CLASSICAL_COLOUR, width=2))
+            legend += _entry(CLASSICAL_COLOUR, f"{errors.classical_name}, mean {errors.classical_mae:.3f}")
             top = max(top, other.max())
         item.addItem(pg.InfiniteLine(0, pen=pg.mkPen(self._foreground, width=1, style=Qt.PenStyle.DotLine)))
-        item.setXRange(found.edges[0], found.edges[-1], padding=0.02)
+        item.setXRange(errors.edges[0], errors.edges[-1], padding=0.02)
         item.setYRange(0, top, padding=0.05)
         self._legend.setText(legend)
 
-    def _draw_reliability(self, found: Reliability) -> None:
+    def _draw_reliability(self, reliability: Reliability) -> None:
         item = self._plot.getPlotItem()
         self._label("predicted half width", "needed")
-        top = float(max(found.predicted.max(), found.observed.max())) or 1.0
+        top = float(max(reliability.predicted.max(), reliability.observed.max())) or 1.0
         item.plot([0, top], [0, top], pen=pg.mkPen(EVEN_COLOUR, width=2, style=Qt.PenStyle.DashLine))
         item.plot(
-            found.predicted, found.observed, pen=pg.mkPen(self._ours, width=2), symbol="o", symbolSize=7,
+            reliability.predicted, reliability.observed, pen=pg.mkPen(self._ours, width=2), symbol="o", symbolSize=7,
             symbolBrush=self._ours, symbolPen=None, antialias=True,
         )  # fmt: skip
         item.setXRange(0, top, padding=0.04)
@@ -153,31 +153,31 @@ class DiagnosticsPlot(QWidget):
         self._plot.getPlotItem().setLabel("left", left, color=self._foreground)
 
 
-def error_sentence(found: ErrorHistogram) -> str:
-    """What the histogram shows, in words."""
-    inner = np.abs(found.edges[:-1] + np.diff(found.edges) / 2) <= found.mae
-    share = found.counts[inner].sum() / max(1, found.counts.sum())
+def error_sentence(errors: ErrorHistogram) -> str:
+    """Say in words what the histogram shows."""
+    inner = np.abs(errors.edges[:-1] + np.diff(errors.edges) / 2) <= errors.mae
+    share = errors.counts[inner].sum() / max(1, errors.counts.sum())
     side = "neither too high nor too low on the whole"
-    if abs(found.bias) > 0.1 * found.mae:
-        side = f"too {'high' if found.bias > 0 else 'low'} by {abs(found.bias):.3f} on the whole"
-    text = f"{share:.0%} of the hidden bins are wrong by less than {found.mae:.2f}; the map is {side}."
-    if found.classical is not None and not math.isnan(found.classical_mae) and found.classical_mae > 0:
-        better = 1 - found.mae / found.classical_mae
+    if abs(errors.bias) > 0.1 * errors.mae:
+        side = f"too {'high' if errors.bias > 0 else 'low'} by {abs(errors.bias):.3f} on the whole"
+    text = f"{share:.0%} of the hidden bins are wrong by less than {errors.mae:.2f}; the map is {side}."
+    if errors.classical is not None and not math.isnan(errors.classical_mae) and errors.classical_mae > 0:
+        better = 1 - errors.mae / errors.classical_mae
         how = "smaller" if better >= 0 else "larger"
-        text += f" Its mean error is {abs(better):.0%} {how} than that of {found.classical_name}."
+        text += f" Its mean error is {abs(better):.0%} {how} than that of {errors.classical_name}."
     return text
 
 
-def reliability_sentence(found: Reliability) -> str:
-    """What the groups show, in words."""
-    text = f"{found.overall:.0%} of the hidden bins lie inside their 90 % interval"
-    if abs(found.overall - COVERAGE) <= CLOSE:
+def reliability_sentence(reliability: Reliability) -> str:
+    """Say in words what the groups show."""
+    text = f"{reliability.overall:.0%} of the hidden bins lie inside their 90 % interval"
+    if abs(reliability.overall - COVERAGE) <= CLOSE:
         text += ", as it should be."
-    elif found.overall > COVERAGE:
+    elif reliability.overall > COVERAGE:
         text += ": it is wider than it need be."
     else:
         text += ": it is too narrow, so trust the map less than it says."
-    ranks = np.argsort(np.argsort(found.observed))
+    ranks = np.argsort(np.argsort(reliability.observed))
     if len(ranks) > 2:
         agree = float(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1])
         text += (

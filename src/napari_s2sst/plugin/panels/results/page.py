@@ -13,7 +13,7 @@ from superqt.utils import signals_blocked
 from ....engine.scores.diagnostics import Diagnostics
 from .compare import CompareBar
 from .diagnostics import DiagnosticsPlot
-from .scores import Cell, ScoreTable
+from .score_table import Cell, ScoreTable
 
 COLUMNS = (
     ("MAE", "mae_unmeasured", min, "Mean absolute error in the normalised space; lower is better."),
@@ -130,7 +130,7 @@ class ResultPanel(QWidget):
         self.remove_button.setEnabled(on)
 
     def setRemoved(self, name: str) -> None:
-        """What was removed last and can come back; "" for nothing."""
+        """Say what was removed last and can come back; "" for nothing."""
         self._removed.setText(name and f"{name} was removed.")
         for widget in (self._removed, self.undo_button):
             widget.setVisible(bool(name))
@@ -163,9 +163,9 @@ class ResultPanel(QWidget):
             rows.append([Cell(method, bold=number == 0), *cells])
         self.table.setRows(rows)
 
-    def setDiagnostics(self, found: Diagnostics | None) -> None:
-        """What the engine's ``diagnose`` found; None where nobody knows the truth."""
-        self.diagnostics.setDiagnostics(found)
+    def setDiagnostics(self, diagnostics: Diagnostics | None) -> None:
+        """Show what the engine's ``diagnose`` gives; None where nobody knows the truth."""
+        self.diagnostics.setDiagnostics(diagnostics)
 
     def setRegions(self, rows: Sequence[Any]) -> None:
         """One row a region, with the attributes name, area_mm2, measured_mean, imputed_mean and mae (NaN for unknown)."""
@@ -173,8 +173,8 @@ class ResultPanel(QWidget):
         self.region_table.setVisible(bool(rows))
         self.region_table.setRows(
             [
-                [Cell(each.name), *(Cell(_figure(getattr(each, field), 2)) for _, field, _ in REGION_COLUMNS)]
-                for each in rows
+                [Cell(row.name), *(Cell(_figure(getattr(row, field), 2)) for _, field, _ in REGION_COLUMNS)]
+                for row in rows
             ]
         )
 
@@ -199,7 +199,7 @@ def _figure(value: float | None, digits: int = 3) -> str:
 
 def _best(scores: Mapping[str, Any], field: str, choose: Any) -> str | None:
     """As it is printed, so that equal figures are all bold."""
-    values = [getattr(each, field) for each in scores.values()]
+    values = [getattr(score, field) for score in scores.values()]
     best = choose((value for value in values if not math.isnan(value)), default=None)
     return None if best is None else _figure(best)
 

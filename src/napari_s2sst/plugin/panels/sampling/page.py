@@ -132,7 +132,7 @@ class SamplingPanel(QWidget):
         self._say()
 
     def setFacts(self, facts: LatticeFacts | None) -> None:
-        """What the lattice measures of the counted map; None while it is being counted."""
+        """Say what the lattice measures of the counted map; None while it is being counted."""
         self._facts = facts
         self._say()
 

@@ -1,6 +1,6 @@
 """Choose the part of the slide to work on: tools to draw regions with, and a list of those that are drawn.
 
-The panel draws rows and asks; :class:`~napari_s2sst.plugin.regions.Regions` joins it to the layer.
+The panel draws rows and asks; :class:`~napari_s2sst.plugin.controllers.regions.Regions` joins it to the layer.
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari.resources import get_colorized_svg, get_icon_path
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
-from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -19,7 +17,6 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QSizePolicy,
-    QToolButton,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -28,90 +25,9 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from ....engine.sampling.regions import Region
-from ...viewer.region_layer import DrawnRegion
+from ...viewer.region_shapes import DrawnRegion
 from ...widgets.docked import single_shot
-
-# ---- The row of tools to draw regions with: napari's modes of a shapes layer, and whether holes are drawn.
-
-HOLE_TOOL = "hole"
-TOOLS = (
-    ("add_polygon", "Polygon", "polygon",
-     "Draw a region corner by corner on the slide: click each one, double-click to end."),
-    ("add_rectangle", "Rectangle", "rectangle", "Draw a rectangular region: press, drag and let go; Shift makes a square."),
-    ("add_ellipse", "Ellipse", "ellipse", "Draw an elliptic region: press, drag and let go; Shift makes a circle."),
-    ("add_polygon_lasso", "Freehand", "polygon_lasso",
-     "Draw a region freehand: press, follow its outline and let go.\nCrossings of the outline are mended."),
-    (HOLE_TOOL, "Hole", "",
-     "While this is on, what you draw is a hole: it is cut out of every region that it lies in."),
-)  # fmt: skip
-"""napari's mode, text, napari's icon, tooltip."""
-
-HOLE_ICON = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><path fill="{}" fill-rule="evenodd"
-d="M10 10H90V90H10ZM50 27A23 23 0 1 0 50.1 27Z"/></svg>"""
-
-STYLE = """
-    QToolButton { background: rgba(128, 140, 155, 45); border: 1px solid transparent; border-radius: 2px; padding: 3px 1px; }
-    QToolButton:hover:enabled, QToolButton:focus { border: 1px solid #3d8fd1; }
-    QToolButton:checked { background: #2d6ca2; color: white; }
-"""
-"""napari's own sheet does not show that such a button is on."""
-
-
-class RegionTools(QWidget):
-    """Buttons of which at most one tool is on, and the switch for holes."""
-
-    toolChosen = Signal(str, bool)
-    """napari's mode for a shapes layer ("pan_zoom": none), and whether holes are drawn."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.buttons: dict[str, QToolButton] = {}
-        tools = QHBoxLayout(self)
-        tools.setContentsMargins(0, 0, 0, 0)
-        tools.setSpacing(3)
-        for mode, text, _, tooltip in TOOLS:
-            button = self.buttons[mode] = QToolButton()
-            button.setText(text)
-            button.setToolTip(tooltip)
-            button.setAccessibleName(f"{text} tool")
-            button.setCheckable(True)
-            button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-            button.setIconSize(QSize(16, 16))
-            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            button.setObjectName("s2sst_region_tool")
-            button.clicked.connect(lambda checked, mode=mode: self._tool_clicked(mode, checked))
-            tools.addWidget(button, 1)
-        self.setStyleSheet(STYLE)
-        self.setIconColour("#8a93a0")
-
-    def setTool(self, mode: str, holes: bool) -> None:
-        """Show which tool the layer is in; any other mode of napari is none of these."""
-        for name, button in self.buttons.items():
-            with signals_blocked(button):
-                button.setChecked(holes if name == HOLE_TOOL else name == mode)
-
-    def setIconColour(self, colour: str) -> None:
-        """As CSS; the theme's text."""
-        for mode, _, name, _ in TOOLS:
-            icon = QIcon()
-            for state, shade in ((QIcon.State.Off, colour), (QIcon.State.On, "#ffffff")):
-                picture = QPixmap()
-                svg = get_colorized_svg(get_icon_path(name), shade) if name else HOLE_ICON.format(shade)
-                picture.loadFromData(svg.encode(), "SVG")
-                icon.addPixmap(picture, QIcon.Mode.Normal, state)
-            self.buttons[mode].setIcon(icon)
-
-    def _tool_clicked(self, mode: str, checked: bool) -> None:
-        holes = self.buttons[HOLE_TOOL].isChecked()
-        if mode == HOLE_TOOL:
-            mode = next((name for name, button in self.buttons.items() if name != HOLE_TOOL and button.isChecked()), "")
-            mode = mode or ("add_polygon" if holes else "pan_zoom")
-        elif not checked:
-            mode = "pan_zoom"
-        self.setTool(mode, holes)
-        self.toolChosen.emit(mode, holes)
-
+from .region_tools import RegionTools
 
 SETTLE_MS = 250
 ROWS_SHOWN = 5
@@ -147,8 +63,6 @@ class RegionPanel(QWidget):
     pixelImportRequested = Signal(object)
     pixelExportRequested = Signal(object)
     """The same of GeoJSON that counts in pixels of the slide's picture."""
-    failed = Signal(str)
-    """What went wrong, in one sentence."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -227,7 +141,7 @@ class RegionPanel(QWidget):
         return self._rows
 
     def setRows(self, rows: Sequence[DrawnRegion], *, can_undo: bool = False) -> None:
-        """What is on the layer now. ``valueChanged`` follows where that makes a difference."""
+        """Show what is on the layer now. ``valueChanged`` follows where that makes a difference."""
         before, chosen = _exact(self.value()), set(self._chosen())
         self._rows, self._can_undo = tuple(rows), can_undo
         with signals_blocked(self.list):
@@ -249,7 +163,7 @@ class RegionPanel(QWidget):
         self._has_pixels = on
 
     def setIconColour(self, colour: str) -> None:
-        """As CSS; the theme's text."""
+        """Draw the icons in a colour, as CSS: the theme's text."""
         self._tools.setIconColour(colour)
 
     def forget(self) -> None:

@@ -12,77 +12,19 @@ from superqt import QElidingLabel
 
 from ....engine.slides.questions import SizeQuestion
 
-# ---- Show which slide is open, what goes on, and ask for another one; always in sight above the pages.
-
-NOTHING_OPEN = "Open a slide, or drop its folder here."
-
-
-class SlideHeader(QWidget):
-    """Name and Open on one line, what is shown or under way on the next."""
-
-    openRequested = Signal()
-    openFileRequested = Signal()
-    sampleRequested = Signal()
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._name = QElidingLabel("No slide is open")
-        self._name.setObjectName("s2sst_slide_name")
-        self._about = QElidingLabel(NOTHING_OPEN)
-        self._about.setObjectName("s2sst_quiet")
-        for label in (self._name, self._about):
-            label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self._about_text = NOTHING_OPEN
-        self.open_button = QPushButton("&Open")
-        self.open_button.setToolTip(
-            "Open a Xenium output folder, a table of counts, or a simulated slide to try.\n"
-            "Dropping a Xenium folder on the napari window does the same."
-        )
-        self._menu = QMenu(self.open_button)
-        self._menu.setToolTipsVisible(True)
-        for text, tip, signal in (
-            (
-                "Xenium &folder...",
-                "The folder with experiment.xenium in it, or a SpatialData store (.zarr)",
-                self.openRequested,
-            ),
-            ("&Table of counts...", "Counts on a grid: .h5ad of anndata, or .npz", self.openFileRequested),
-            ("&Simulated sample slide", "A made-up breast section that comes with the program", self.sampleRequested),
-        ):
-            action = self._menu.addAction(text)
-            action.setToolTip(tip)
-            action.triggered.connect(lambda _=False, signal=signal: signal.emit())
-        self.open_button.setMenu(self._menu)
-        text = QVBoxLayout()
-        text.setSpacing(1)
-        text.addWidget(self._name)
-        text.addWidget(self._about)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addLayout(text, 1)
-        row.addWidget(self.open_button, 0, Qt.AlignmentFlag.AlignTop)
-
-    def setSlide(self, name: str, tooltip: str = "") -> None:
-        self._name.setText(name)
-        self._name.setToolTip(tooltip)
-
-    def setShown(self, text: str) -> None:
-        """What is looked at, such as ``LTF, imputed at once``."""
-        self._about_text = text
-        self._about.setText(text)
-
-    def setBusy(self, text: str) -> None:
-        """What goes on in the background, in place of what is shown; "" shows that again."""
-        self._about.setText(text or self._about_text)
-
-    def about(self) -> str:
-        return self._about.text()
-
-    def setEnabledParts(self, *, can_open: bool) -> None:
-        self.open_button.setEnabled(can_open)
-
-
 LABEL_COLUMN_PX = 72
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """An optional layer, as a menu offers it."""
+
+    key: str
+    label: str
+    tooltip: str
+    """What it shows, or why there is none."""
+    available: bool
+    shown: bool
 
 
 class SlideCard(QWidget):
@@ -160,7 +102,7 @@ class SlideCard(QWidget):
         self.layer_button.setEnabled(bool(choices))
 
     def setSizeQuestion(self, question: SizeQuestion | None) -> None:
-        """What is not known of the slide's size: offered to be told. None: nothing."""
+        """Offer to say what is not known of the slide's size; None: all is known."""
         self.size_button.setVisible(question is not None)
         if question is not None:
             self.size_button.setText(f"{question.title}...")
@@ -176,15 +118,3 @@ class SlideCard(QWidget):
         # `triggered` comes from the user alone, and not from setChecked.
         action.triggered.connect(lambda on: self.layerToggled.emit(key, on))
         return action
-
-
-@dataclass(frozen=True)
-class Choice:
-    """An optional layer, as a menu offers it."""
-
-    key: str
-    label: str
-    tooltip: str
-    """What it shows, or why there is none."""
-    available: bool
-    shown: bool

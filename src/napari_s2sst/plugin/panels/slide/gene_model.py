@@ -67,10 +67,10 @@ class GeneModel(QAbstractTableModel):
 
     def setStructure(self, structure: Mapping[str, GeneStructure]) -> None:
         """Take in what is known by now of some genes; others keep what they have, names not in the list are left out."""
-        for gene, each in structure.items():
+        for gene, score in structure.items():
             number = self._number.get(gene)
             if number is not None:
-                self._values[:, number] = each.transcripts, each.bins_share, each.morans_i
+                self._values[:, number] = score.transcripts, score.bins_share, score.morans_i
                 self._known[number] = True
         order = self._ordered()
         if not np.array_equal(order, self._order):
@@ -87,7 +87,7 @@ class GeneModel(QAbstractTableModel):
             self._rearrange(self._order)
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        """By one column; what is not known comes last in both directions, equal values stay in the order of the list."""
+        """Sort by one column; what is not known comes last in both directions, equal values stay in the order of the list."""
         if column in list(Column):
             self._sorted_by = (column, order)
             self._rearrange(self._ordered())

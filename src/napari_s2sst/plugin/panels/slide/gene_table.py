@@ -36,7 +36,7 @@ class GeneTable(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._chosen: tuple[str, ...] = ()
-        self._told: tuple[str, ...] = ()
+        self._announced: tuple[str, ...] = ()
         self._own = False
         """The selection changes because this changes it."""
         self._walked = False
@@ -98,21 +98,21 @@ class GeneTable(QWidget):
     def setValue(self, genes: Sequence[str]) -> None:
         """Choose these, the first one as the current one, without a signal; names that are not in the list are left out."""
         self._settle.stop()
-        self._chosen = self._told = tuple(dict.fromkeys(gene for gene in genes if gene in self.model))
+        self._chosen = self._announced = tuple(dict.fromkeys(gene for gene in genes if gene in self.model))
         self._draw_chosen()
         self._show_current()
 
     def setGenes(self, genes: Mapping[str, int]) -> None:
         """Gene -> transcripts. No gene is chosen by it, and whatever was chosen, typed or known is forgotten."""
         self._settle.stop()
-        self._chosen = self._told = ()
+        self._chosen = self._announced = ()
         self.search.clear()
         self.model.setGenes(genes)
         self.view.scrollToTop()
         self._follow()
 
     def setStructure(self, structure: Mapping[str, GeneStructure]) -> None:
-        """What is known of some or all genes; in parts as they come, too. Choice, order of sorting and place stay."""
+        """Take what is known of some or all genes; in parts as they come, too. Choice, order of sorting and place stay."""
         place = self.view.verticalScrollBar().value()
         self.model.setStructure(structure)
         self.view.verticalScrollBar().setValue(place)
@@ -120,8 +120,8 @@ class GeneTable(QWidget):
     def setEnabledParts(self, *, can_choose: bool) -> None:
         """A choice that was not told yet is taken back when choosing ends, so that what is seen is what is known."""
         self._can_choose = can_choose
-        if not can_choose and self._chosen != self._told:
-            self.setValue(self._told)
+        if not can_choose and self._chosen != self._announced:
+            self.setValue(self._announced)
         self._follow()
 
     def focusSearch(self) -> None:
@@ -199,13 +199,13 @@ class GeneTable(QWidget):
 
     def _tell(self) -> None:
         self._settle.stop()
-        if self._chosen != self._told:
-            self._told = self._chosen
+        if self._chosen != self._announced:
+            self._announced = self._chosen
             self.valueChanged.emit(self._chosen)
 
     def _selected_rows(self) -> list[int]:
         stretches = self.view.choice.selection()
-        return sorted({row for each in stretches for row in range(each.top(), each.bottom() + 1)})
+        return sorted({row for stretch in stretches for row in range(stretch.top(), stretch.bottom() + 1)})
 
     # ---- drawing
 

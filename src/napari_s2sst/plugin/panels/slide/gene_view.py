@@ -152,10 +152,10 @@ class GeneView(QTableView):
 
 def _stretches(rows: list[int]) -> list[tuple[int, int]]:
     """Rising numbers -> (first, last) of each stretch without a gap."""
-    found: list[tuple[int, int]] = []
+    stretches: list[tuple[int, int]] = []
     for row in rows:
-        if found and found[-1][1] == row - 1:
-            found[-1] = (found[-1][0], row)
+        if stretches and stretches[-1][1] == row - 1:
+            stretches[-1] = (stretches[-1][0], row)
         else:
-            found.append((row, row))
-    return found
+            stretches.append((row, row))
+    return stretches

@@ -184,8 +184,10 @@ def _settings() -> QSettings:
 
 def _last_place() -> ClusterPlace | None:
     """The one that was chosen last, in any window."""
-    found = [str(_settings().value(f"{LAST}/{name}", "") or "") for name in ("address", *(name for name, *_ in FILES))]
-    address, *files = found
+    remembered = [
+        str(_settings().value(f"{LAST}/{name}", "") or "") for name in ("address", *(name for name, *_ in FILES))
+    ]
+    address, *files = remembered
     return ClusterPlace(address, Tls(*map(Path, files)) if all(files) else None) if address else None
 
 

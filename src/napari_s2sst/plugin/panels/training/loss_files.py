@@ -26,9 +26,9 @@ def _none() -> np.ndarray:
     return np.zeros(0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Curves:
-    """What a plot of losses shows. Arrays (points,), float64; errors in the normalised space."""
+    """Curves of a plot of losses. Arrays (points,), float64; errors in the normalised space."""
 
     steps: np.ndarray = field(default_factory=_none)
     training: np.ndarray = field(default_factory=_none)
@@ -40,12 +40,15 @@ class Curves:
     """Error of the best classical method."""
 
     def with_errors(self, steps: np.ndarray, training: np.ndarray, held_out: np.ndarray) -> Self:
+        """Curves of errors in place of those there were."""
         return replace(self, steps=steps, training=training, held_out=held_out, loss=None)
 
     def with_loss(self, steps: np.ndarray, loss: np.ndarray) -> Self:
+        """A curve of the total loss in place of the errors."""
         return replace(self, steps=steps, training=_none(), held_out=_none(), loss=loss)
 
     def with_classical(self, name: str, error: float | None) -> Self:
+        """Curves beside the error of another classical method."""
         return replace(self, classical_name=name, classical=error)
 
     def columns(self) -> dict[str, np.ndarray]:
@@ -112,6 +115,6 @@ def picture(
     axes.set_ylabel("loss" if curves.loss is not None else "mean absolute error")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    found = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(found)
-    return found.getvalue()
+    png = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(png)
+    return png.getvalue()

@@ -145,11 +145,11 @@ class LossPlot(QWidget):
         self._try(lambda: write_curves(path, self.curves))
 
     def write_picture(self, path: str) -> None:
-        """What is seen, on white, as PNG. What can't be written is told by :attr:`failed`."""
+        """Write what is seen, on white, as PNG. What can't be written is told by :attr:`failed`."""
         self._try(lambda: write_picture(path, self.curves, **self._view()))
 
     def copy(self) -> None:
-        """The same picture, to the clipboard."""
+        """Copy what is seen, on white, to the clipboard."""
         QApplication.clipboard().setImage(QImage.fromData(picture(self.curves, **self._view())))
 
     def _view(self) -> dict[str, Any]:
@@ -197,7 +197,7 @@ class LossPlot(QWidget):
 
     def _name_curves(self, point: int | None = None) -> None:
         """The legend; with the values at one of the points."""
-        values = [] if point is None else [f"&nbsp;{each[point]:.3g}" for each in self.curves.columns().values()]
+        values = [] if point is None else [f"&nbsp;{curve[point]:.3g}" for curve in self.curves.columns().values()]
         entries = [(name, colour, "━") for name, colour in self._drawn()]
         if self._classical.isVisible():
             entries.append((self.curves.classical_name, CLASSICAL_COLOUR, "╌"))

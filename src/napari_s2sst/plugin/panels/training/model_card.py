@@ -57,11 +57,13 @@ class ModelCard(QDialog):
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         layout.addWidget(line)
-        told = "".join(f"<p style='margin: 3px 0px'>• {escape(sentence)}</p>" for sentence in differences)
-        self._told = QLabel(f"<b>What differs on this slide</b>{told}" if told else "Nothing differs on this slide.")
-        self._told.setTextFormat(Qt.TextFormat.RichText)
-        self._told.setWordWrap(True)
-        layout.addWidget(self._told)
+        listed = "".join(f"<p style='margin: 3px 0px'>• {escape(sentence)}</p>" for sentence in differences)
+        self._differences = QLabel(
+            f"<b>What differs on this slide</b>{listed}" if listed else "Nothing differs on this slide."
+        )
+        self._differences.setTextFormat(Qt.TextFormat.RichText)
+        self._differences.setWordWrap(True)
+        layout.addWidget(self._differences)
         self.impute_button = QPushButton("Impute with it")
         self.impute_button.setToolTip("Impute the chosen genes with these weights as they are, in seconds.")
         self.train_button = QPushButton("Train on from it")

@@ -23,7 +23,8 @@ from superqt.utils import signals_blocked
 
 from ....engine.config import PRESETS, RunConfig
 from ...widgets.clock import clock
-from ...widgets.rows import Fold, enable_row
+from ...widgets.combo_rows import enable_row
+from ...widgets.fold import Fold
 from ...widgets.theme import LABEL_PX
 from .place import PlaceBox
 from .settings_form import SettingsForm, with_settings
@@ -145,7 +146,7 @@ class TrainingPanel(QWidget):
         return self.value().training.steps != 0
 
     def value(self) -> RunConfig:
-        """As chosen, at the bins and the stride that the last :meth:`setValue` came with.
+        """Settings as chosen, at the bins and the stride that the last :meth:`setValue` came with.
 
         With ``start_from`` "last" the weights are in memory, where no config can name them: it has the preset's own start.
         """
@@ -209,7 +210,8 @@ class TrainingPanel(QWidget):
             self._changed()
 
     def setStartFrom(self, start: StartFrom) -> None:
-        """What can't be chosen now (no last run, random where the preset is so by itself) becomes the preset's own."""
+        """Choose first weights; what can't be chosen now (no last run, random where the preset is so by itself) becomes the
+        preset's own."""
         self._set_start(start)
         self._follow()
 

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 from superqt.utils import signals_blocked
 
 from ....engine.cluster.connect import ClusterPlace, has_dask
-from ...widgets.rows import enable_row
+from ...widgets.combo_rows import enable_row
 from .cluster_dialog import ClusterDialog
 
 HERE, CHOOSE, CHOOSE_OTHER = "This computer", "A Dask cluster...", "Another Dask cluster..."

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QToolButton, 
 
 from ....engine.config import RunConfig
 from ....engine.errors import ConfigError
-from ...widgets.rows import Fold
+from ...widgets.fold import Fold
 from .setting_editors import Editor, SomeOfEditor, editor_for
 
 PARTS = {
@@ -108,14 +108,14 @@ class SettingsForm(QWidget):
 
     def _edited(self) -> None:
         """All values as they stand; what makes no sense is said, and the last good config stays in force."""
-        found = {}
+        changed = {}
         try:
             for name, row in self.rows.items():
                 try:
-                    found[name] = row.editor.value()
+                    changed[name] = row.editor.value()
                 except ValueError as error:
                     raise ConfigError(f"{in_words(name).capitalize()}: {error}.") from None
-            good = with_settings(self._good, found)
+            good = with_settings(self._good, changed)
         except ConfigError as error:
             self._say(f"{error} Until then the last value that made sense holds.")
             return
@@ -207,7 +207,7 @@ class SettingRow(QWidget):
 
 
 def with_settings(config: RunConfig, settings: Mapping[str, Any]) -> RunConfig:
-    """The same with these fields, None included, where ``RunConfig.changed`` leaves one as it is. Raises ConfigError."""
+    """Return a config with these fields, None included, where ``RunConfig.changed`` leaves one as it is. Raises ConfigError."""
     data = config.model_dump()
     for part in PARTS:
         data[part] |= {name: value for name, value in settings.items() if name in data[part]}

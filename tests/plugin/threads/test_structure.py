@@ -8,7 +8,7 @@ from napari_s2sst.engine.slides.bins import open_count_cube
 from napari_s2sst.engine.slides.structure import structure_parts
 from napari_s2sst.engine.slides.xenium import open_xenium
 from napari_s2sst.plugin.panels.slide.gene_table import GeneTable
-from napari_s2sst.plugin.threads.background import StructureTask
+from napari_s2sst.plugin.threads.structure import StructureTask
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def task(qapp):
 def heard(task):
     """Every part, with the thread that it was told in."""
     parts = []
-    task.told.connect(lambda part: parts.append((part, threading.current_thread())))
+    task.scored.connect(lambda part: parts.append((part, threading.current_thread())))
     return parts
 
 
@@ -51,7 +51,7 @@ def test_another_slide_ends_the_first_ones_scores(qtbot, task, heard, bundle, cu
 
 
 def test_nothing_is_told_after_it_was_abandoned(qtbot, task, heard, bundle):
-    task.told.connect(task.abandon)
+    task.scored.connect(task.abandon)
     ended = []
     task.finished.connect(lambda: ended.append(True))
     task.start(bundle, list(bundle.genes), 2.0, 20.0)
@@ -87,7 +87,7 @@ def test_the_table_fills_from_a_real_slide(qtbot, task, bundle):
     qtbot.addWidget(table)
     table.setGenes(bundle.genes)
     table.setValue(list(bundle.genes)[:1])
-    task.told.connect(table.setStructure)
+    task.scored.connect(table.setStructure)
     with qtbot.waitSignal(task.finished, timeout=300_000):
         task.start(bundle, table.model.genes, 20.0, 20.0)
     cells = [table.model.index(row, column).data() for row in range(table.model.rowCount()) for column in range(4)]

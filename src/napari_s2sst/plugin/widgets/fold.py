@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
-
-# ---- Grey out single rows of a combo box.
-
-_FLAGS = int(Qt.ItemDataRole.UserRole) - 1
-"""The role under which Qt's own model keeps a row's flags."""
-_CHOOSABLE = 1 | 32
-"""Qt's ItemIsSelectable and ItemIsEnabled."""
-
-
-def enable_row(box: QComboBox, row: int, *, on: bool) -> None:
-    """Whether a row can be chosen.
-
-    Without ``box.model().item(row)``: PySide6 keeps that object after ``clear()`` has deleted it, and takes the event that
-    later lies at its place for it.
-    """
-    box.setItemData(row, _CHOOSABLE if on else 0, _FLAGS)
 
 
 class Fold(QCollapsible):
-    """superqt's, at once instead of sliding; its arrow is a picture, drawn again when napari's theme changes."""
+    """superqt's, without sliding; its arrow is a picture, drawn again when napari's theme changes."""
 
     def __init__(self, title: str, parent: QWidget | None = None) -> None:
         super().__init__(title, parent, expandedIcon="▾", collapsedIcon="▸")

@@ -60,7 +60,7 @@ def test_pixels_that_were_chosen_are_taken_without_a_question(opened, of_qupath)
 
 
 def test_regions_are_exported_in_pixels_where_that_is_chosen(opened, tmp_path):
-    opened.regions.add([IN_UM])
+    opened.regions.drawn.add([IN_UM])
     opened.panels.region.pixelExportRequested.emit(tmp_path / "px.geojson")
     opened.panels.region.exportRequested.emit(tmp_path / "um.geojson")
     size = opened.session.slide.pixel_size_um

@@ -13,6 +13,8 @@ from napari.experimental import link_layers, unlink_layers
 from napari.layers import Image, Layer, Vectors
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from .canvas import camera_of
+
 STEP = 0.02
 """Of the line's way, for a press of an arrow key."""
 
@@ -37,7 +39,7 @@ class Divider(QObject):
     """From 0 at the left edge of the maps to 1 at their right edge."""
 
     def __init__(
-        self, viewer: Any, first: Layer, second: Layer, position: float, parent: QObject | None = None
+        self, viewer: Any, first: Layer, second: Layer, *, position: float, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
         self.viewer = viewer
@@ -89,9 +91,9 @@ class Divider(QObject):
         for layer, copy, _ in self._cut:
             layer.events.data.disconnect(self._draw_soon)
             unlink_layers([layer, copy], LOOK)
-        for each in self.own:
-            if each in self.viewer.layers:
-                self.viewer.layers.remove(each)
+        for layer in self.own:
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
 
     def _copy(self, layer: Image, is_left: bool) -> Image:
         _, look, kind = layer.as_layer_data_tuple()
@@ -167,8 +169,3 @@ class Divider(QObject):
         while event.type == "mouse_move":
             self.set_position((event.position[-1] - x0) / (x1 - x0))
             yield
-
-
-def camera_of(viewer: Any) -> Any:
-    """The viewer's camera; it moved in napari 0.9."""
-    return getattr(viewer, "scene", viewer).camera
