@@ -5,10 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
+from support.garbage import no_garbage_search_in_what_is_there
 
 SHARED = Path(os.environ.get("S2SST_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 _missing: set[str] = set()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_garbage_search():
+    no_garbage_search_in_what_is_there()
 
 
 @pytest.fixture(scope="session")
@@ -27,10 +34,14 @@ def shared_data():
 
 @pytest.fixture(scope="session")
 def sample_slide(tmp_path_factory) -> Path:
-    """The folder of the embedded sample slide, a complete Xenium bundle."""
+    """The folder of the embedded sample slide, a complete Xenium bundle; the same for all processes of a run of the tests."""
     from napari_s2sst.engine.simulated.slide import write_sample_slide
 
-    return write_sample_slide(tmp_path_factory.mktemp("sample") / "slide")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each process has a folder of its own, in that of the run
+        folder = folder.parent
+    with FileLock(folder / "sample_slide.lock"):
+        return write_sample_slide(folder / "sample_slide")  # at once where it stands
 
 
 @pytest.fixture(scope="session")

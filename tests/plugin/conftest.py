@@ -5,6 +5,7 @@ import sys
 
 import pytest
 from qtpy.QtCore import QSettings
+from support.garbage import no_garbage_search_in_what_is_there
 
 from napari_s2sst.engine.config import RunConfig
 
@@ -42,6 +43,7 @@ def own_settings(tmp_path_factory):
 @pytest.fixture
 def viewer(make_napari_viewer):
     """An empty napari window, shown."""
+    no_garbage_search_in_what_is_there()  # of each window napari keeps some thousand objects
     return make_napari_viewer(show=True)
 
 
