@@ -10,7 +10,7 @@ import torch
 
 from napari_s2sst import RunConfig, fit, impute, load_model, open_xenium, sample, with_image, with_panel
 
-GENE, STEPS, SEED = "KRT8", 6, 11
+GENE, STEPS, SEED = "KRT8", 3, 11
 
 
 @pytest.fixture(scope="module")

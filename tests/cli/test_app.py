@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real processes, their exit status, what they print and what they write."""
+"""The command line as a user meets it: its exit status, what it prints and what it writes, and real processes of it."""
 
 import csv
 import json
@@ -12,7 +12,7 @@ import anndata
 import numpy as np
 import pytest
 import tifffile
-from support.command import assert_one_clear_line, s2sst
+from support.command import assert_one_clear_line, command_of, s2sst, s2sst_process
 
 import napari_s2sst
 from napari_s2sst.engine.simulated.cells import GENES
@@ -30,7 +30,8 @@ def table(path):
 def run_folder(sample_slide, tmp_path_factory):
     """A tiny run of two genes, as a user would start it."""
     out = tmp_path_factory.mktemp("run") / "result"
-    done = s2sst("impute", sample_slide, "--gene", GENE, "--gene", OTHER_GENE, "--steps", 3, "--seed", 7, "--out", out)
+    options = ("--gene", GENE, "--gene", OTHER_GENE, "--steps", 3, "--seed", 7)
+    done = s2sst_process("impute", sample_slide, *options, "--out", out)
     assert done.returncode == 0, done.stderr
     return out, done
 
@@ -50,7 +51,7 @@ def count_cube(tmp_path):
 
 
 def test_a_folder_that_is_no_bundle_is_one_clear_line(tmp_path):
-    done = s2sst("impute", tmp_path, "--gene", "LTF", "--out", tmp_path / "out")
+    done = s2sst_process("impute", tmp_path, "--gene", "LTF", "--out", tmp_path / "out")
     assert_one_clear_line(done, tmp_path, "experiment.xenium")
     assert not (tmp_path / "out").exists()
 
@@ -145,7 +146,7 @@ def test_an_unknown_command_is_one_clear_line():
 def test_view_says_that_there_is_no_screen(sample_slide):
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux tells by DISPLAY whether there is a screen")
-    done = s2sst("view", sample_slide, DISPLAY="", WAYLAND_DISPLAY="", QT_QPA_PLATFORM="")
+    done = s2sst_process("view", sample_slide, DISPLAY="", WAYLAND_DISPLAY="", QT_QPA_PLATFORM="")
     assert_one_clear_line(done, "no screen")
 
 
@@ -170,7 +171,7 @@ def test_help_is_there_without_arguments():
 
 
 def test_version_is_the_packages():
-    assert s2sst("--version").stdout.strip() == napari_s2sst.__version__
+    assert s2sst_process("--version").stdout.strip() == napari_s2sst.__version__
 
 
 def test_demo_writes_a_bundle_that_info_reads(tmp_path):
@@ -304,8 +305,8 @@ def test_a_region_keeps_only_its_bins(sample_slide, run_folder, tmp_path):
 def test_ctrl_c_stops_the_training_and_keeps_what_was_learnt(sample_slide, tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen(
-        [sys.executable, "-m", "napari_s2sst", "impute", str(sample_slide), "--gene", GENE, "--steps", "100000",
-         "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command_of("impute", sample_slide, "--gene", GENE, "--bin-um", 40, "--steps", 100_000, "--out", out),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     for line in process.stderr:  # the first line of progress: steps are being taken
         if "steps/s" in line:

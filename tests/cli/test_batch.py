@@ -3,11 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from support.command import assert_one_clear_line, command_of, s2sst
 
 from napari_s2sst.engine.cluster.plan import RECORD_NAME
 from napari_s2sst.engine.training.checkpoint import CHECKPOINT_NAME, unfinished
@@ -15,7 +15,6 @@ from napari_s2sst.engine.training.checkpoint import CHECKPOINT_NAME, unfinished
 pytest.importorskip("distributed", reason="the extra cluster (Dask) is not installed")
 psutil = pytest.importorskip("psutil")
 
-S2SST = [sys.executable, "-m", "napari_s2sst"]
 JOBS = """
 [defaults]
 device = "cpu"
@@ -46,10 +45,6 @@ out = "endless"
 """
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess:
-    return subprocess.run([*S2SST, *map(str, arguments)], capture_output=True, text=True, timeout=240)
-
-
 @pytest.fixture
 def jobs(cube, tmp_path) -> Path:
     path = tmp_path / "jobs.toml"
@@ -58,7 +53,7 @@ def jobs(cube, tmp_path) -> Path:
 
 
 def test_a_dry_run_says_what_is_missing_and_writes_nothing(jobs):
-    done = run("batch", jobs, "--dry-run")
+    done = s2sst("batch", jobs, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "2 parts missing, 2 genes of 1 job; 0 genes are done." in done.stdout
     assert "short, WAVE -> " in done.stdout
@@ -69,7 +64,7 @@ def test_ctrl_c_ends_the_workers_and_keeps_what_is_finished_and_the_next_run_doe
     out = jobs.parent
     whole = jobs.read_text()
     jobs.write_text(whole + ENDLESS.format(cube=cube))
-    arguments = [*S2SST, "batch", str(jobs), "--workers", "2", "--checkpoint-every", "0.1"]
+    arguments = command_of("batch", jobs, "--workers", 2, "--checkpoint-every", 0.1)
     process = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -94,14 +89,14 @@ def test_ctrl_c_ends_the_workers_and_keeps_what_is_finished_and_the_next_run_doe
     assert not [each for each in alive if each.status() != psutil.STATUS_ZOMBIE]
     assert unfinished(out / "endless" / "RIDGE" / CHECKPOINT_NAME).step > 0
     jobs.write_text(whole.replace('["SILENT", "WAVE"]', '["WAVE"]'))
-    again = run("batch", jobs, "--workers", "2")
+    again = s2sst("batch", jobs, "--workers", 2)
     assert again.returncode == 0, again.stderr
     assert "0 parts done, 0 failed, 0 left; 1 genes were done before." in again.stdout
 
 
 def test_what_failed_three_times_has_an_exit_status_of_its_own(jobs):
     jobs.write_text(jobs.read_text().replace('["SILENT", "WAVE"]', '["SILENT"]'))
-    done = run("batch", jobs)  # in one process: no worker is needed to fail
+    done = s2sst("batch", jobs)  # no worker is needed to fail
     assert done.returncode == 3, done.stderr
     assert "Failed: short, SILENT: No measured bin" in done.stderr
     assert list((jobs.parent / "short").iterdir()) == []
@@ -119,14 +114,5 @@ def test_what_failed_three_times_has_an_exit_status_of_its_own(jobs):
     ],
 )
 def test_options_that_do_not_go_together_are_one_line(cube, tmp_path, options, said):
-    import contextlib
-    import io
-
-    from napari_s2sst.cli.app import main
-
-    complaint = io.StringIO()
-    with contextlib.redirect_stderr(complaint):
-        status = main(["impute", "--map", str(cube), "--gene", "WAVE", "--out", str(tmp_path / "out"), *options])
-    assert status == 2
-    assert said in complaint.getvalue()
-    assert len(complaint.getvalue().strip().splitlines()) == 1
+    done = s2sst("impute", "--map", cube, "--gene", "WAVE", "--out", tmp_path / "out", *options)
+    assert_one_clear_line(done, said)

@@ -1,4 +1,4 @@
-"""`s2sst benchmark` as a user meets it: real processes on a small count cube made here."""
+"""`s2sst benchmark` as a user meets it: on a small count cube made here."""
 
 import csv
 

@@ -1,24 +1,14 @@
 """`s2sst impute` takes every setting of a run, and says in one line what it can't take."""
 
 import json
-import os
-import subprocess
-import sys
 
 import anndata
 import numpy as np
 import pytest
 import torch
+from support.command import s2sst
 
 from napari_s2sst import load_model
-
-
-def s2sst(*arguments):
-    """Run the command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "napari_s2sst", *map(str, arguments)], capture_output=True, text=True, timeout=240,
-        env=dict(os.environ),
-    )  # fmt: skip
 
 
 def run(out) -> dict:

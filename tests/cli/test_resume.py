@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.command import command_of, s2sst
 
 from napari_s2sst import load_model
 from napari_s2sst.engine.training.checkpoint import CHECKPOINT_NAME, unfinished
@@ -33,13 +34,27 @@ def hangups_end_programs():
     signal.signal(signal.SIGHUP, before)
 
 
+def impute(cube: Path, out: Path, steps: int, *more: str) -> list:
+    """The arguments of `s2sst`."""
+    return [
+        "impute",
+        "--map",
+        cube,
+        "--gene",
+        "WAVE",
+        "--steps",
+        steps,
+        "--checkpoint-every",
+        0.05,
+        *SMALL,
+        *more,
+        "--out",
+        out,
+    ]
+
+
 def command(cube: Path, out: Path, steps: int, *more: str) -> list[str]:
-    return [sys.executable, "-m", "napari_s2sst", "impute", "--map", str(cube), "--gene", "WAVE", "--steps", str(steps),
-            "--checkpoint-every", "0.05", *SMALL, *more, "--out", str(out)]  # fmt: skip
-
-
-def run(arguments: list[str]) -> subprocess.CompletedProcess:
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=240)
+    return command_of(*impute(cube, out, steps, *more))
 
 
 @contextlib.contextmanager
@@ -91,11 +106,11 @@ def test_a_killed_run_resumed_ends_with_the_weights_of_one_that_was_never_killed
     assert process.returncode == -signal.SIGKILL
     assert RESULTS.isdisjoint(names(tmp_path / "killed"))
     assert 5 <= step_of(tmp_path / "killed") < steps
-    again = run(command(cube, tmp_path / "killed", steps, "--resume"))
+    again = s2sst(*impute(cube, tmp_path / "killed", steps, "--resume"))
     assert again.returncode == 0, again.stderr
     assert "Going on after step" in again.stderr
     assert names(tmp_path / "killed") == RESULTS
-    whole = run(command(cube, tmp_path / "whole", steps))
+    whole = s2sst(*impute(cube, tmp_path / "whole", steps))
     assert whole.returncode == 0, whole.stderr
     assert_same_model(tmp_path / "killed", tmp_path / "whole")
 
@@ -172,7 +187,7 @@ def test_a_full_disk_costs_no_training_and_leaves_no_half_file(cube, tmp_path):
     assert sum("Training goes on, and tries again" in line for line in complaints.splitlines()) == 1
     assert names(tmp_path) == {CHECKPOINT_NAME}
     assert 5 <= kept < steps
-    again = run(command(cube, tmp_path, steps, "--resume"))
+    again = s2sst(*impute(cube, tmp_path, steps, "--resume"))
     assert again.returncode == 0, again.stderr
     assert names(tmp_path) == RESULTS
 
@@ -180,12 +195,12 @@ def test_a_full_disk_costs_no_training_and_leaves_no_half_file(cube, tmp_path):
 def test_a_result_that_can_t_be_written_leaves_the_finished_training(cube, tmp_path):
     blocks = 200  # of 512 bytes: room for a small checkpoint, and for no picture
     tiny = ["--set", "cascades=1", "--set", "convolutions=1", "--set", "average=0", "--set", "held_out=0"]
-    arguments = command(cube, tmp_path, 20, *tiny)
-    full = run(["sh", "-c", f'ulimit -f {blocks}; exec "$@"', "sh", *arguments])
+    limited = ["sh", "-c", f'ulimit -f {blocks}; exec "$@"', "sh", *command(cube, tmp_path, 20, *tiny)]
+    full = subprocess.run(limited, capture_output=True, text=True, timeout=240)
     assert full.returncode == 2, full.stderr
     assert "--resume goes on from there" in full.stderr
     assert step_of(tmp_path) == 20
-    again = run([*arguments, "--resume"])
+    again = s2sst(*impute(cube, tmp_path, 20, *tiny, "--resume"))
     assert again.returncode == 0, again.stderr
     assert names(tmp_path) == RESULTS
     assert steps_written(tmp_path) == 20
@@ -223,14 +238,14 @@ def test_without_resume_a_checkpoint_is_mentioned_and_not_used(cube, tmp_path):
     with begun(command(cube, tmp_path, 60), tmp_path) as process:
         process.kill()
         process.wait(timeout=60)
-    anew = run(command(cube, tmp_path, 60))
+    anew = s2sst(*impute(cube, tmp_path, 60))
     assert anew.returncode == 0, anew.stderr
     assert "holds a training on WAVE that was ended after step" in anew.stderr
     assert "Going on after step" not in anew.stderr
 
 
 def test_resume_without_a_checkpoint_begins_with_the_first_step_and_says_so(cube, tmp_path):
-    done = run(command(cube, tmp_path, 3, "--resume"))
+    done = s2sst(*impute(cube, tmp_path, 3, "--resume"))
     assert done.returncode == 0, done.stderr
     assert "no checkpoint" in done.stderr
     assert steps_written(tmp_path) == 3
@@ -241,7 +256,7 @@ def test_a_checkpoint_of_other_settings_is_one_clear_line_and_stays(cube, tmp_pa
         process.kill()
         process.wait(timeout=60)
     before = (tmp_path / CHECKPOINT_NAME).read_bytes()
-    done = run(command(cube, tmp_path, 30, "--resume"))
+    done = s2sst(*impute(cube, tmp_path, 30, "--resume"))
     assert done.returncode == 2
     assert f"steps {EVER} instead of 30" in done.stderr
     assert done.stderr.count("s2sst:") == 1

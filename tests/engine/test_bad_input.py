@@ -12,8 +12,6 @@ import os
 import shutil
 import signal
 import struct
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -28,6 +26,7 @@ import pytest
 import tifffile
 from scipy import sparse
 from shapely.geometry import box
+from support.command import assert_one_clear_line, s2sst
 
 from napari_s2sst.engine.errors import BundleError, S2SSTError
 from napari_s2sst.engine.network.model import load_model, shipped_model
@@ -1156,9 +1155,8 @@ def test_the_command_line_answers_with_status_2_and_one_line(tmp_path, spoil, ex
     command = ["impute", *option, path, "--gene", "LTF", "--preset", "instant", "--out", tmp_path / "out"]
     if spoil is image_cut_within_its_header:
         command = ["info", path]  # a map needs no image
-    done = subprocess.run(
-        [sys.executable, "-m", "napari_s2sst", *map(str, command)], cwd=work, capture_output=True, text=True, timeout=120
-    )  # fmt: skip
+    with in_time():
+        done = s2sst(*command, cwd=work)
     assert done.returncode == 2, done.stdout + done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert done.stderr.startswith("s2sst: ")
@@ -1179,10 +1177,7 @@ def test_genes_named_like_paths_are_written_inside_the_output_folder_only(tmp_pa
     out = tmp_path / "deep" / "below" / "out"
     out.parent.mkdir(parents=True)
     command = ["impute", "--map", path, "--all-genes", "--preset", "instant", "--out", out]
-    done = subprocess.run(
-        [sys.executable, "-m", "napari_s2sst", *map(str, command)], cwd=out.parent, capture_output=True, text=True,
-        timeout=240,
-    )  # fmt: skip
+    done = s2sst(*command, cwd=out.parent)
     assert done.returncode == 0, done.stderr
     everything = {Path(name) for name in everything_in(tmp_path)} - {tmp_path / "deep", out.parent, out, path}
     assert all(each.parent == out for each in everything), everything
@@ -1208,9 +1203,7 @@ def test_regions_jobs_and_genes_named_like_paths_are_written_inside_the_output_f
         f"[[job]]\nname = {json.dumps(str(tmp_path / 'job'))}\nout = {json.dumps(str(out / 'all'))}\n"
     )
     before = everything_in(tmp_path)
-    done = subprocess.run(
-        [sys.executable, "-m", "napari_s2sst", "batch", str(jobs)], cwd=out.parent, capture_output=True, text=True, timeout=240
-    )  # fmt: skip
+    done = s2sst("batch", jobs, cwd=out.parent)
     assert done.returncode == 0, done.stdout + done.stderr
     new = {Path(name) for name in set(everything_in(tmp_path)) - set(before)} - {out}
     assert sum(each.name.endswith(".ome.tif") for each in new) == 2 * len(names)
@@ -1235,9 +1228,4 @@ def test_a_tissue_of_a_huge_declared_size_is_one_clear_error(tmp_path):
         "--out",
         tmp_path / "out",
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "napari_s2sst", *map(str, command)], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert "tissue.npy can't be read" in done.stderr
+    assert_one_clear_line(s2sst(*command), "tissue.npy can't be read")

@@ -64,11 +64,11 @@ def opened(dock, qtbot, sample_slide):
 
 @pytest.fixture
 def train(qtbot):
-    """A function: start a short real training from the dock, of this many steps."""
+    """A function: start a short real training of a small network from the dock, of this many steps."""
 
     def start(dock, steps: int, **settings) -> None:
-        quick = dict(steps=steps, batch=2, image_batch=1, symmetries=1, image=False, device="cpu")
-        config = RunConfig.preset("fast", **(quick | settings))
+        small = dict(blocks=1, channels=8, growth=4, start_from="random", batch=2, image_batch=1, symmetries=1)
+        config = RunConfig.preset("fast", **(small | dict(steps=steps, image=False, device="cpu") | settings))
         dock.panels.training.setValue(config)
         dock.session.settings = config
         dock.panels.run.train_button.click()

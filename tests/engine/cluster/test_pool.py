@@ -12,6 +12,7 @@ import torch
 pytest.importorskip("distributed", reason="the extra cluster (Dask) is not installed")
 
 from napari_s2sst import Command, GeneMap, RunConfig, SlideJob, fit, run_jobs, sample, train_on_cluster
+from napari_s2sst.engine.cluster import connect
 from napari_s2sst.engine.cluster.batch import land, order_for
 from napari_s2sst.engine.cluster.connect import LEAST_ARENAS, ClusterError, Tls, local_cluster
 from napari_s2sst.engine.cluster.events import PartFailed, PartStarted
@@ -256,7 +257,8 @@ def test_the_scheduler_keeps_nothing_of_what_is_done(pool, sparse):
     assert not scheduler.tasks
 
 
-def test_an_address_where_nobody_is_is_one_sentence(tmp_path):
+def test_an_address_where_nobody_is_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(connect, "CONNECT_S", 1.0)
     with pytest.raises(ConfigError, match="is no address"):
         WorkerPool(address="localhost:8786")
     with pytest.raises(ConfigError, match="--tls-ca"):

@@ -30,6 +30,7 @@ from napari_s2sst.engine.training.learner import TIMED_STEPS
 from napari_s2sst.engine.training.train import stopping_at
 
 SHORT = dict(steps=5, batch=2, image_batch=1, symmetries=1, device="cpu")
+SMALL = SHORT | dict(blocks=1, channels=8, growth=4, start_from="random")
 
 
 def run_script(script: Path, out: Path) -> dict:
@@ -62,8 +63,8 @@ def assert_repeats(folder: Path, result, slide: Path, tmp_path: Path) -> dict:
 @pytest.mark.skipif(sys.platform == "win32", reason="the script is for a POSIX shell")
 def test_a_run_with_advanced_settings_and_regions_repeats_bit_for_bit(sample_slide, tmp_path):
     config = RunConfig.preset(
-        "fast", **SHORT, seed=11, bin_um=31.0, min_qv=25.0, stride=3, phase=(1, 2), learning_rate=3e-4, average=0.5,
-        betas=(0.8, 0.95), hidden_share=0.3, classical=("bilinear",), classical_share=0.4, warmup_steps=2, start_from="random",
+        "fast", **SMALL, seed=11, bin_um=31.0, min_qv=25.0, stride=3, phase=(1, 2), learning_rate=3e-4, average=0.5,
+        betas=(0.8, 0.95), hidden_share=0.3, classical=("bilinear",), classical_share=0.4, warmup_steps=2,
     )  # fmt: skip
     regions = [Region("left, 'quoted'", box(100, 100, 900, 1200)), Region("right", box(1000, 200, 1500, 1100))]
     job = prepare(open_xenium(sample_slide), ["ERBB2", "EPCAM"], config, regions)
@@ -76,7 +77,7 @@ def test_a_run_with_advanced_settings_and_regions_repeats_bit_for_bit(sample_sli
 @pytest.mark.parametrize("at", [7, 15])
 def test_a_run_that_was_stopped_by_hand_repeats_bit_for_bit(cube, tmp_path, at):
     """Its rate fell as though all 40 steps had been to come."""
-    config = RunConfig.preset("fast", **SHORT | {"steps": 40}, bin_um=10.0, seed=3, held_out=0.0, warmup_steps=0)
+    config = RunConfig.preset("fast", **SMALL | {"steps": 40}, bin_um=10.0, seed=3, held_out=0.0, warmup_steps=0)
     job = prepare(open_count_cube(cube), ["WAVE"], config)
     training = train(list(job.sparse), job.config)
     trained = ended(stopping_at(at, training))
@@ -102,7 +103,7 @@ def test_a_run_stopped_before_its_time_limit_had_become_steps_repeats_bit_for_bi
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the script is for a POSIX shell")
 def test_a_run_that_went_on_from_a_model_in_an_edited_tissue_repeats_bit_for_bit(cube, tmp_path):
-    config = RunConfig.preset("fast", **SHORT, bin_um=10.0)
+    config = RunConfig.preset("fast", **SMALL, bin_um=10.0)
     slide = open_count_cube(cube)
     tissue = slide.gene_map("WAVE", bin_um=10.0).tissue.copy()
     tissue[:9] = False
@@ -117,7 +118,7 @@ def test_a_run_that_went_on_from_a_model_in_an_edited_tissue_repeats_bit_for_bit
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the script is for a POSIX shell")
 def test_a_model_used_as_it_is_on_a_finer_grid_repeats_bit_for_bit(cube, tmp_path):
-    config = RunConfig.preset("fast", **SHORT, bin_um=10.0)
+    config = RunConfig.preset("fast", **SMALL, bin_um=10.0)
     slide = open_count_cube(cube)
     other = prepare(slide, ["RIDGE"], config)
     start = fit(list(other.sparse), config)
@@ -203,7 +204,7 @@ def test_every_config_is_what_its_options_say(preset, changes):
 
 
 def test_stopping_keeps_events_in_order_and_shows_no_preview_of_its_own(cube):
-    config = RunConfig.preset("fast", **SHORT | {"steps": 30}, bin_um=10.0)
+    config = RunConfig.preset("fast", **SMALL | {"steps": 30}, bin_um=10.0)
     job = prepare(open_count_cube(cube), ["WAVE"], config)
     seen: list = []
     training = stopping_at(6, train(list(job.sparse), job.config))
@@ -218,7 +219,7 @@ def test_stopping_keeps_events_in_order_and_shows_no_preview_of_its_own(cube):
 
 
 def test_a_stop_from_outside_comes_before_the_chosen_step(cube):
-    config = RunConfig.preset("fast", **SHORT | {"steps": 30}, bin_um=10.0)
+    config = RunConfig.preset("fast", **SMALL | {"steps": 30}, bin_um=10.0)
     job = prepare(open_count_cube(cube), ["WAVE"], config)
     training = stopping_at(20, train(list(job.sparse), job.config))
     next(training)

@@ -12,6 +12,7 @@ from support.window_state import buttons, names
 
 pytest.importorskip("distributed", reason="the extra cluster (Dask) is not installed")
 
+from napari_s2sst.engine.cluster import connect
 from napari_s2sst.engine.cluster.connect import ClusterPlace, Tls
 from napari_s2sst.engine.cluster.pool import WorkerPool
 from napari_s2sst.engine.cluster.remote import NO_WORKER, train_on_cluster
@@ -283,7 +284,8 @@ def test_a_cluster_that_is_lost_is_said_and_what_it_had_learnt_goes_on_here(smal
     until_step(dock, qtbot, step + 1)
 
 
-def test_an_address_where_nobody_is_is_one_sentence_and_the_window_is_ready_again(small, qtbot):
+def test_an_address_where_nobody_is_is_one_sentence_and_the_window_is_ready_again(small, qtbot, monkeypatch):
+    monkeypatch.setattr(connect, "CONNECT_S", 2.0)
     dock, train = small
     train(8, "tcp://127.0.0.1:9")
     qtbot.waitUntil(
