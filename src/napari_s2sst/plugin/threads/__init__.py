@@ -3,5 +3,6 @@
 request     one run as asked for in the window
 run         a run in a napari thread
 tasks       what is done in the background, as plain functions
-background  a function in a napari thread; the scores of genes, part by part
+background  a function in a napari thread
+structure   the scores of all genes, part by part
 """

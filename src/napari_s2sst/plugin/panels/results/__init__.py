@@ -1,8 +1,9 @@
 """Page Results: scores, errors, comparing, export. In reading order:
 
-scores         tables of scores, and the scores of a preview
+score_table    a small table, a name and figures in each row
 diagnostics    how errors are spread
 compare        how two maps are compared
+store_choice   the SpatialData store that a result is also written into
 export_dialog  what is written where
 page           all of a result
 """

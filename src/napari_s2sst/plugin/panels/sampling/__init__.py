@@ -1,5 +1,7 @@
 """Page Sampling: bins, lattice, regions. In reading order:
 
-page     bins, lattice, mode, and how much of the tissue that measures
-regions  tools to draw regions, and a list of them
+pixel_question  whether regions are in pixels
+region_tools    tools to draw regions with
+regions         those that are drawn, in a list
+page            bins, lattice, mode, and how much of the tissue that measures
 """

@@ -9,4 +9,5 @@ several          one training a gene, or one for all
 model_card       what a model is, and what to do with it
 loss_files       its curves as a table and a picture
 loss_plot        how the error falls
+live_scores      how good the preview is
 """
