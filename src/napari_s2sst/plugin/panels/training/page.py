@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
-from ....engine.config import PRESETS, RunConfig
+from ....engine.config import IN_MEMORY, PRESETS, RunConfig
 from ...widgets.clock import clock
 from ...widgets.combo_rows import enable_row
 from ...widgets.fold import Fold
@@ -223,10 +223,8 @@ class TrainingPanel(QWidget):
         if source == preset.training.start_from:
             return "preset"
         if isinstance(source, Path):
-            from ....engine.config import IN_MEMORY
-
-            return "last" if source == IN_MEMORY else source
-        return "random" if source == "random" else "preset"
+            return source
+        return {"random": "random", IN_MEMORY: "last"}.get(source, "preset")
 
     def _set_start(self, start: StartFrom) -> None:
         """Fill the box with what this preset can start from, and choose one; tells nobody."""
