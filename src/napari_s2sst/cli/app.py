@@ -22,7 +22,6 @@ from .batch import batch
 from .benchmark import benchmark
 from .impute import impute
 from .info import info
-from .inputs import INTERRUPTED
 
 app = typer.Typer(
     name="s2sst",
@@ -33,6 +32,8 @@ app = typer.Typer(
 )
 
 BAD_INPUT = 2
+INTERRUPTED = 130
+"""What shells report for a program ended by Ctrl-C (128 + SIGINT)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

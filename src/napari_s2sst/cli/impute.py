@@ -18,8 +18,7 @@ from .batch import (
     WorkersOption,
     impute_by_workers,
 )
-from .info import SizeOption
-from .inputs import IntoOption, read_model, read_tissue, store_for
+from .inputs import IntoOption, SizeOption, read_model, read_tissue, store_for
 from .options import ConfigOptions, GeneOptions, ImputeOptions, RunOptions, SlideOptions, WorkerOptions
 
 

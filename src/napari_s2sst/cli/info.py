@@ -9,17 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from .inputs import SizeOption
+
 GENES_SHOWN = 20
-SizeOption = Annotated[
-    float | None,
-    typer.Option(
-        "--size-um",
-        metavar="UM",
-        help="Where no file tells: the side of a pixel of a Xenium folder's image, of a bin of a table of counts, or how many "
-        "um 1 in x and y of a SpatialData store's points is.",
-        show_default=False,
-    ),
-]
 
 
 def info(

@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from ..engine.slides.slide import Slide
     from ..engine.slides.spatialdata_slide import SpatialDataSlide
 
-INTERRUPTED = 130
-"""What shells report for a program ended by Ctrl-C (128 + SIGINT)."""
-
+SizeOption = Annotated[
+    float | None,
+    typer.Option(
+        "--size-um",
+        metavar="UM",
+        help="Where no file tells: the side of a pixel of a Xenium folder's image, of a bin of a table of counts, or how many "
+        "um 1 in x and y of a SpatialData store's points is.",
+        show_default=False,
+    ),
+]
 IntoOption = Annotated[
     Path | None,
     typer.Option(
