@@ -70,8 +70,7 @@ def test_weights_do_not_depend_on_how_many_threads_the_caller_has():
     y, x = np.mgrid[:901, :703]
     counts = np.random.default_rng(0).poisson(3 + 2 * np.sin(y / 60) * np.cos(x / 50))
     sparse, before = sample(GeneMap(counts)), torch.get_num_threads()
-    small = dict(blocks=1, channels=8, growth=4, start_from="random", batch=2, image_batch=1)
-    config = RunConfig.preset("fast", steps=2, classical_share=0.0, device="cpu", **small)
+    config = RunConfig.preset("fast", steps=2, batch=2, image_batch=1, classical_share=0.0, device="cpu")
     found = []
     try:
         for threads in (1, 2):
