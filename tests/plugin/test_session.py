@@ -99,7 +99,7 @@ def test_validations_become_the_two_curves(ready):
 
 
 def test_bins_and_stride_reach_the_config(ready):
-    ready.training = RunConfig.preset("fast", seed=7)
+    ready.settings = RunConfig.preset("fast", seed=7)
     ready.sampling = Sampling(40.0, 3, Mode.CHECK)
     assert (ready.config.grid.bin_um, ready.config.sampling.stride, ready.config.seed) == (40.0, 3, 7)
 
