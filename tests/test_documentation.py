@@ -19,9 +19,10 @@ def test_every_picture_and_file_that_a_page_links_to_is_there(page):
 
 @pytest.mark.parametrize("page", [*PAGES, REPOSITORY / "CONTRIBUTING.md"], ids=lambda page: page.name)
 def test_every_source_file_that_a_page_names_is_there(page):
-    """Named from the repository's folder or, of the package, from the package's; a test that is named is one."""
+    """Named from the repository's folder or from the package's, its engine's or its window's."""
     text = page.read_text(encoding="utf-8")
-    homes = [REPOSITORY, REPOSITORY / "src/napari_s2sst"]
+    package = REPOSITORY / "src/napari_s2sst"
+    homes = [REPOSITORY, package, package / "engine", package / "plugin"]
     named = set(re.findall(r"`((?:[\w-]+/)+[\w-]+\.py)`", text))
     lost = [name for name in named if not any((home / name).is_file() for home in homes)]
     assert not lost, f"{page.name} names {', '.join(sorted(lost))}, which is not there"
@@ -35,3 +36,14 @@ def test_every_test_that_the_table_of_faults_names_is_there():
     assert len(names) > 40
     lost = [name for name in names if name.strip("._") not in tests]
     assert not lost, f"reliability.md names {', '.join(lost)}, which no test is called"
+
+
+def test_every_place_that_the_glossary_names_is_there():
+    text = (REPOSITORY / "docs/glossary.md").read_text(encoding="utf-8")
+    package = REPOSITORY / "src/napari_s2sst"
+    places = re.findall(r"\| `([a-z_0-9/]+)(?:\.[A-Z]\w+)?` \|$", text, re.MULTILINE)
+    assert len(places) > 30
+    lost = [
+        place for place in places if not any((home / f"{place}.py").is_file() for home in (package, package / "engine"))
+    ]
+    assert not lost, f"glossary.md names {', '.join(lost)}, which is not there"
