@@ -24,7 +24,7 @@ from scipy import ndimage
 from napari_s2sst import RunConfig, fit, impute
 from napari_s2sst.engine.network.model import Trained
 from napari_s2sst.engine.runs.run import prepare
-from napari_s2sst.engine.slides.bins import CountCube
+from napari_s2sst.engine.slides.count_cube import CountCube
 
 SHAPE, BIN_UM = (340, 252), 20.0
 

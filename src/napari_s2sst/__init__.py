@@ -15,7 +15,7 @@ except PackageNotFoundError:  # run from a source tree that was never installed
 _HOME = {
     "RunConfig": "config",
     "open_xenium": "slides.xenium",
-    "open_count_cube": "slides.bins",
+    "open_count_cube": "slides.count_cube",
     "GeneMap": "maps",
     "SparseMap": "maps",
     "sample": "sampling.lattice",
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from .engine.sampling.lattice import sample
     from .engine.sampling.panel import with_panel
     from .engine.scores.metrics import error_map, score
-    from .engine.slides.bins import open_count_cube
+    from .engine.slides.count_cube import open_count_cube
     from .engine.slides.xenium import open_xenium
     from .engine.training.train import fit, train
 

@@ -32,7 +32,7 @@ from napari_s2sst.engine.errors import BundleError, S2SSTError
 from napari_s2sst.engine.network.model import load_model, shipped_model
 from napari_s2sst.engine.pictures.outlines import find_boundaries, read_boundaries
 from napari_s2sst.engine.sampling.regions import Region, read_regions, restrict, write_regions
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 from napari_s2sst.engine.slides.h5ad import open_anndata
 from napari_s2sst.engine.slides.histology import find_histology, open_histology
 from napari_s2sst.engine.slides.xenium import open_xenium

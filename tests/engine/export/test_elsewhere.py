@@ -22,7 +22,7 @@ from napari_s2sst.engine.export.tables import write_h5ad, write_ome_tiff
 from napari_s2sst.engine.runs.run import complete, prepare
 from napari_s2sst.engine.runs.write import write_result
 from napari_s2sst.engine.sampling.regions import Region
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 
 OLD_ANNDATA = os.environ.get("S2SST_OLD_ANNDATA", "")
 """A folder with anndata 0.10: pip install --no-deps --target FOLDER "anndata==0.10.*" array-api-compat natsort exceptiongroup."""

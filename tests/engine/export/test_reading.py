@@ -18,7 +18,7 @@ from napari_s2sst.engine.runs.run import complete, prepare
 from napari_s2sst.engine.runs.write import describe, write_result
 from napari_s2sst.engine.sampling.lattice import refine, sparse_layer
 from napari_s2sst.engine.scores.metrics import error_map
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 
 
 @pytest.fixture(scope="module")

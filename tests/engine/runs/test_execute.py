@@ -29,7 +29,7 @@ from napari_s2sst.engine.runs.execute import NOTHING_LEARNT, Elsewhere, Output, 
 from napari_s2sst.engine.runs.maps_on_disk import MapsInFile
 from napari_s2sst.engine.runs.run import CountedJob, complete, prepare
 from napari_s2sst.engine.runs.saved_run import Record, SavedRun
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 from napari_s2sst.engine.training.checkpoint import CHECKPOINT_NAME, unfinished
 from napari_s2sst.engine.training.train import fit, train
 from napari_s2sst.plugin.threads.request import Request

@@ -11,7 +11,7 @@ from napari_s2sst.engine.network.model import save_model, shipped_model
 from napari_s2sst.engine.runs.record import array_hash, describe, weights_hash
 from napari_s2sst.engine.runs.run import complete, prepare
 from napari_s2sst.engine.runs.write import write_result
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 
 SETTINGS = dict(steps=0, symmetries=1, bin_um=10.0, device="cpu")
 

@@ -24,7 +24,7 @@ from napari_s2sst.engine.runs.run import complete, prepare
 from napari_s2sst.engine.runs.script import script_of, settings_of, write_script
 from napari_s2sst.engine.runs.write import write_result
 from napari_s2sst.engine.sampling.regions import Region
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 from napari_s2sst.engine.slides.opening import open_slide
 from napari_s2sst.engine.training.learner import TIMED_STEPS
 from napari_s2sst.engine.training.train import stopping_at

@@ -24,7 +24,7 @@ from napari_s2sst.engine.export.values import region_of_bins
 from napari_s2sst.engine.runs.run import complete, prepare
 from napari_s2sst.engine.runs.write import export_item, write_result, write_results
 from napari_s2sst.engine.sampling.regions import Region
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 
 NOTHING = ExportChoice(ome_tiff=False, h5ad=False, figure=False, tables=False, model=False)
 EVERYTHING = ExportChoice(csv=True, comparison=True, regions=True, region_table=True, script=True)

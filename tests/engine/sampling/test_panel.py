@@ -15,8 +15,8 @@ from napari_s2sst.engine.runs.run import prepare
 from napari_s2sst.engine.sampling import panel as module
 from napari_s2sst.engine.sampling.crops import around_tissue
 from napari_s2sst.engine.sampling.lattice import lattice, refine
-from napari_s2sst.engine.slides import bins as fixed_bins
-from napari_s2sst.engine.slides.bins import CountCube
+from napari_s2sst.engine.slides import slide as slides
+from napari_s2sst.engine.slides.count_cube import CountCube
 
 GENES, SHAPE, BIN_UM = 13, (96, 108), 16.0
 
@@ -167,9 +167,9 @@ def test_where_all_bins_were_measured_all_of_them_tell(slide):
 
 def test_maps_too_many_for_the_memory_are_looked_at_one_by_one(slide, monkeypatch):
     held = with_panel([sample(slide.gene_map("G0"))], slide)[0].coexpressed
-    monkeypatch.setattr(fixed_bins, "DENSE_BYTES", 1)
+    monkeypatch.setattr(slides, "DENSE_BYTES", 1)
     large = slide_of(slide.counts)
-    assert isinstance(large.gene_maps(list(large.genes)), fixed_bins.MapsOfBins)
+    assert isinstance(large.gene_maps(list(large.genes)), slides.MapsOfBins)
     np.testing.assert_array_equal(with_panel([sample(large.gene_map("G0"))], large)[0].coexpressed, held)
 
 

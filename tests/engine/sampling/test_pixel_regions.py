@@ -105,7 +105,7 @@ def test_the_picture_of_a_slide_tells_its_pixels_and_where_the_slide_ends(sample
 
 
 def test_a_slide_without_a_picture_or_of_unknown_pixels_counts_in_nothing(shared_data, cube):
-    from napari_s2sst.engine.slides.bins import open_count_cube
+    from napari_s2sst.engine.slides.count_cube import open_count_cube
 
     assert picture_of(open_xenium(shared_data("xenium_v3_tables_only"))) is None
     assert picture_of(open_xenium(shared_data("xenium_cell_mix_no_manifest"))) is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 from napari_s2sst.engine.slides.facts import slide_facts
 from napari_s2sst.engine.slides.h5ad import AnnDataSlide
 from napari_s2sst.engine.slides.xenium import open_xenium

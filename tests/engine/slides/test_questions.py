@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_s2sst.engine.errors import BundleError
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 from napari_s2sst.engine.slides.opening import open_slide
 from napari_s2sst.engine.slides.questions import question_of, question_to
 from napari_s2sst.engine.slides.xenium import open_xenium

@@ -12,7 +12,7 @@ import pytest
 from napari_s2sst import GeneMap
 from napari_s2sst.engine.errors import BundleError
 from napari_s2sst.engine.pictures.stains import StainImage
-from napari_s2sst.engine.slides.bins import CountCube
+from napari_s2sst.engine.slides.count_cube import CountCube
 from napari_s2sst.engine.slides.h5ad import AnnDataSlide
 from napari_s2sst.engine.slides.opening import kind_of, open_slide
 from napari_s2sst.engine.slides.slide import Slide

@@ -7,7 +7,7 @@ import pytest
 
 from napari_s2sst.engine.errors import BundleError
 from napari_s2sst.engine.maps import GeneMap
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 from napari_s2sst.engine.slides.h5ad import open_anndata
 from napari_s2sst.engine.slides.structure import morans_i, structure_parts
 from napari_s2sst.engine.slides.xenium import open_xenium

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_s2sst.engine.errors import BundleError
-from napari_s2sst.engine.transcripts.grid import Grid, tissue_mask
+from napari_s2sst.engine.transcripts.grid import Grid
+from napari_s2sst.engine.transcripts.tissue import tissue_mask
 
 position = st.floats(-1e5, 1e5, width=32)
 bin_size = st.sampled_from([0.5, 0.7, 3.3, 8.0, 20.0, 55.0, 100.0])

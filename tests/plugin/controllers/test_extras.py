@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from napari.layers import Layer
 
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 from napari_s2sst.engine.slides.xenium import open_xenium
 from napari_s2sst.plugin.controllers.extras import Extras
 from napari_s2sst.plugin.viewer.canvas import camera_of

@@ -19,7 +19,7 @@ from napari_s2sst.engine.runs.run import CountedJob
 from napari_s2sst.engine.runs.saved_run import CHECKPOINT, RECORD, Painted, SavedRun, new_saved_run
 from napari_s2sst.engine.runs.saved_run import left_behind as left
 from napari_s2sst.engine.sampling.lattice import sample
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 from napari_s2sst.engine.training.checkpoint import unfinished
 from napari_s2sst.engine.training.train import fit
 from napari_s2sst.plugin.session import Mode, Sampling

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 from napari_s2sst.engine.slides.structure import structure_parts
 from napari_s2sst.engine.slides.xenium import open_xenium
 from napari_s2sst.plugin.panels.slide.gene_table import GeneTable

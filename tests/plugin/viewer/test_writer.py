@@ -16,7 +16,7 @@ from napari_s2sst.engine.export.reading import is_result, read_result
 from napari_s2sst.engine.maps import GeneMap
 from napari_s2sst.engine.runs.run import complete, prepare
 from napari_s2sst.engine.runs.write import describe
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 from napari_s2sst.plugin.viewer.layers import counts_layer, entry_layers, lattice_layer
 from napari_s2sst.plugin.viewer.reader import get_reader, read_results
 from napari_s2sst.plugin.viewer.writer import layers_of, write_maps

@@ -24,7 +24,7 @@ from napari_s2sst.engine.runs.run import CountedJob
 from napari_s2sst.engine.runs.saved_run import left_behind
 from napari_s2sst.engine.runs.script import script_of
 from napari_s2sst.engine.sampling.lattice import sample
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 from napari_s2sst.engine.training.train import fit
 from napari_s2sst.plugin.panels.training.cluster_dialog import ClusterDialog
 from napari_s2sst.plugin.panels.training.place import CHOOSE, CHOOSE_OTHER, HERE, PlaceBox

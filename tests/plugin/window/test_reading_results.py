@@ -14,7 +14,7 @@ from napari_s2sst.engine.export.tables import write_h5ad
 from napari_s2sst.engine.maps import GeneMap
 from napari_s2sst.engine.runs.run import complete, prepare
 from napari_s2sst.engine.runs.write import write_result
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 from napari_s2sst.plugin.viewer.layers import KINDS, entry_layers
 from napari_s2sst.plugin.viewer.reader import MOST_GENES, get_reader, read_results
 

@@ -3,7 +3,7 @@
 slide               what every slide answers
 xenium              the folder that a Xenium instrument wrote, of any version
 histology           a slide's H&E picture, and where it lies
-bins                files that bring a grid of their own: a .npz of counts
+count_cube          a .npz of counts
 spatialdata_store   which elements of a SpatialData store are meant, and where they lie
 spatialdata_points  its points as a transcript table
 spatialdata_slide   a SpatialData store

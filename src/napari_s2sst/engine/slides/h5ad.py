@@ -33,9 +33,9 @@ from ..errors import BundleError
 from ..files import local_path
 from ..transcripts.grid import MAX_BINS
 from ..transcripts.table import CONTROL
-from .bins import FixedBins
 from .h5ad_file import GENES, WANTED, AnnDataFile, are_counts, read_anndata
 from .h5ad_places import bins_of_spots, scale_of_bins
+from .slide import FixedBins
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

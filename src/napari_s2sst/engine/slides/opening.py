@@ -1,6 +1,6 @@
 """Turn a path into the slide that lies there, whatever its kind: the only place that looks at what a slide's path ends with.
 
-FILE.npz              a count cube                                      bins.open_count_cube
+FILE.npz              a count cube                                      count_cube.open_count_cube
 FILE.h5ad             spots on a square lattice                         h5ad.open_anndata
 a SpatialData store   or the folder of its points or of an image        spatialdata_slide.open_spatialdata
 anything else         a Xenium folder, or its experiment.xenium         xenium.open_xenium
@@ -48,7 +48,7 @@ def open_slide(path: str | Path, size_um: float | None = None, *, kind: SlideKin
         kind = "store"
     match kind:
         case "cube":
-            from .bins import open_count_cube
+            from .count_cube import open_count_cube
 
             slide = open_count_cube(path, size_um)
         case "spots":

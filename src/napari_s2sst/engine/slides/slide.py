@@ -3,7 +3,7 @@
 :class:`Slide` is the one type; whatever a kind of file does not tell keeps the answer that stands here. There are two sorts::
 
     TranscriptSlide     single transcripts, counted in bins of the size that is asked for: Xenium, SpatialData
-    bins.FixedBins      counts in bins of the file's own: a count cube, the spots of an .h5ad
+    FixedBins           counts in bins of the file's own: a count cube, the spots of an .h5ad
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import numpy as np
 
 from ..maps import GeneMap
 from ..pictures.stains import StainImage
-from ..transcripts.grid import Grid, tissue_mask
+from ..transcripts.grid import Grid
 from ..transcripts.panel import MapsOnDemand
 from ..transcripts.table import MIN_QV, TranscriptTable, no_such_gene
+from ..transcripts.tissue import tissue_mask
 
 DENSE_BYTES = 256_000_000
 """Maps larger than this together are made one by one, when they are asked for."""
@@ -182,6 +183,66 @@ class TranscriptSlide(Slide):
             return maps
         made = {gene: maps[wanted.index(gene)] for gene in distinct}
         return [made[gene] for gene in wanted]
+
+
+class FixedBins(Slide):
+    """A slide on a grid that is what it is. Maps start at (0, 0) um."""
+
+    names: tuple[str, ...]
+    """Everything that has counts, controls included, in the file's order."""
+    bin_um: float
+    shape: tuple[int, int]
+
+    @abstractmethod
+    def counts_on_grid(self, name: str) -> np.ndarray:
+        """(rows, columns) float32 counts of one of the names."""
+
+    @abstractmethod
+    def totals_and_tissue(self) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, columns) each: counts of all genes, where the tissue is."""
+
+    @property
+    def extent_um(self) -> tuple[float, float, float, float]:
+        """(y0, x0, y1, x1), the outer edges of the bins."""
+        return (0.0, 0.0, self.shape[0] * self.bin_um, self.shape[1] * self.bin_um)
+
+    def gene_map(self, gene: str, bin_um: float | None = None, min_qv: float | None = None) -> GeneMap:
+        """Counts of one gene; as :meth:`gene_maps`."""
+        return self.gene_maps([gene], bin_um, min_qv)[0]
+
+    def gene_maps(
+        self, genes: Iterable[str], bin_um: float | None = None, min_qv: float | None = None
+    ) -> Sequence[GeneMap]:
+        """Counts of many genes, in the order asked for; a control's name is known too.
+
+        The bins are what they are: ``bin_um`` and ``min_qv`` are there because any slide may be asked for them, and change
+        nothing. The maps' own ``bin_um`` tells the truth. Maps too large to be held together are each made when asked for.
+        Raises :class:`BundleError` on an unknown gene.
+        """
+        wanted, known = list(genes), set(self.names)
+        for gene in wanted:
+            if gene not in known:
+                raise no_such_gene(gene, self.genes, self.name)
+        maps = MapsOfBins(self, tuple(wanted))
+        return maps if 4 * math.prod(self.shape) * len(wanted) > DENSE_BYTES else list(maps)
+
+
+@dataclass(frozen=True, eq=False)
+class MapsOfBins(Sequence[GeneMap]):
+    """Maps of some genes, each made when it is asked for, and none kept."""
+
+    slide: FixedBins
+    genes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.genes)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        slide, gene = self.slide, self.genes[index]
+        totals, tissue = slide.totals_and_tissue()
+        return GeneMap(slide.counts_on_grid(gene), tissue, gene=gene, bin_um=slide.bin_um, totals=totals)
 
 
 def fill_in_pixels(ends_um: tuple[float, float], image: StainImage) -> bool:

@@ -1,6 +1,7 @@
 """A transcript table of any size -> counts of every gene in square bins. In reading order:
 
-grid       points in um -> the bin that each lies in; bins with counts -> the tissue mask
+grid       points in um -> the bin that each lies in
+tissue     bins with transcripts -> the mask of all that is tissue
 panel      the counts of a whole panel, held without the empty bins
 counting   points -> counts per gene and bin, in threads
 reading    a table's header, checked; its columns as numbers, a batch at a time

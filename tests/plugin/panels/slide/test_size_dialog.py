@@ -202,7 +202,7 @@ def test_closing_the_dock_closes_its_question(dock, qtbot, silent_slide):
 
 
 def test_a_file_that_tells_its_size_raises_no_question(cube, sample_slide):
-    from napari_s2sst.engine.slides.bins import open_count_cube
+    from napari_s2sst.engine.slides.count_cube import open_count_cube
     from napari_s2sst.engine.slides.xenium import open_xenium
 
     assert question_to(cube) is None

@@ -1,4 +1,4 @@
-"""Turn counts in bins of a file's own into a slide; here those of a .npz, the count cube.
+"""Turn a .npz of counts, a count cube, into a slide.
 
 The .npz holds ``counts[gene, row, column]``, ``genes`` and ``bin_um``, as ``numpy.savez_compressed`` writes them; other
 arrays in it are left alone. Maps start at (0, 0) um.
@@ -7,9 +7,7 @@ arrays in it are left alone. Maps start at (0, 0) um.
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,70 +16,8 @@ import numpy as np
 
 from ..errors import BundleError
 from ..files import local_path
-from ..maps import GeneMap
-from ..transcripts.grid import tissue_mask
-from ..transcripts.table import no_such_gene
-from .slide import DENSE_BYTES, Slide
-
-
-class FixedBins(Slide):
-    """A slide on a grid that is what it is. Maps start at (0, 0) um."""
-
-    names: tuple[str, ...]
-    """Everything that has counts, controls included, in the file's order."""
-    bin_um: float
-    shape: tuple[int, int]
-
-    @abstractmethod
-    def counts_on_grid(self, name: str) -> np.ndarray:
-        """(rows, columns) float32 counts of one of the names."""
-
-    @abstractmethod
-    def totals_and_tissue(self) -> tuple[np.ndarray, np.ndarray]:
-        """(rows, columns) each: counts of all genes, where the tissue is."""
-
-    @property
-    def extent_um(self) -> tuple[float, float, float, float]:
-        """(y0, x0, y1, x1), the outer edges of the bins."""
-        return (0.0, 0.0, self.shape[0] * self.bin_um, self.shape[1] * self.bin_um)
-
-    def gene_map(self, gene: str, bin_um: float | None = None, min_qv: float | None = None) -> GeneMap:
-        """Counts of one gene; as :meth:`gene_maps`."""
-        return self.gene_maps([gene], bin_um, min_qv)[0]
-
-    def gene_maps(
-        self, genes: Iterable[str], bin_um: float | None = None, min_qv: float | None = None
-    ) -> Sequence[GeneMap]:
-        """Counts of many genes, in the order asked for; a control's name is known too.
-
-        The bins are what they are: ``bin_um`` and ``min_qv`` are there because any slide may be asked for them, and change
-        nothing. The maps' own ``bin_um`` tells the truth. Maps too large to be held together are each made when asked for.
-        Raises :class:`BundleError` on an unknown gene.
-        """
-        wanted, known = list(genes), set(self.names)
-        for gene in wanted:
-            if gene not in known:
-                raise no_such_gene(gene, self.genes, self.name)
-        maps = MapsOfBins(self, tuple(wanted))
-        return maps if 4 * math.prod(self.shape) * len(wanted) > DENSE_BYTES else list(maps)
-
-
-@dataclass(frozen=True, eq=False)
-class MapsOfBins(Sequence[GeneMap]):
-    """Maps of some genes, each made when it is asked for, and none kept."""
-
-    slide: FixedBins
-    genes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.genes)
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return [self[number] for number in range(len(self))[index]]
-        slide, gene = self.slide, self.genes[index]
-        totals, tissue = slide.totals_and_tissue()
-        return GeneMap(slide.counts_on_grid(gene), tissue, gene=gene, bin_um=slide.bin_um, totals=totals)
+from ..transcripts.tissue import tissue_mask
+from .slide import FixedBins
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_s2sst.engine.errors import BundleError
-from napari_s2sst.engine.slides.bins import open_count_cube
+from napari_s2sst.engine.slides.count_cube import open_count_cube
 
 
 def save(path, **changes):
