@@ -18,7 +18,7 @@ MAX_POSITIONAL_FIELDS = 4
 WINDOW = {"napari", "qtpy", "PyQt5", "PyQt6", "PySide2", "PySide6", "superqt", "magicgui", "pyqtgraph", "vispy"}
 QT = WINDOW - {"napari", "vispy"}
 EMPTY_NAMES = re.compile(r"(utils?|helpers?|common|misc|managers?|handlers?)")
-PRIVATE_ELSEWHERE = re.compile(r"_relay_\w+|_gen|_is_creating|_qt_\w+|_dock_widgets|_wrapped__")
+PRIVATE_ELSEWHERE = re.compile(r"_relay_\w+|_gen|_is_creating|_canvas_size|_qt_\w+|_dock_widgets")
 """Names of napari and superqt that begin with an underscore and that the program can't do without."""
 
 
@@ -218,16 +218,15 @@ def built_elsewhere(package: Path) -> Iterator[str]:
 
 
 def others_private_names(package: Path) -> Iterator[str]:
-    """What other libraries keep to themselves is used, where it must be, in `plugin/threads` alone."""
+    """What other libraries keep to themselves is used, where it must be, in `plugin/threads` and `plugin/viewer/canvas` alone."""
     for path in every_file(package):
-        if path.parent.name == "threads":
+        if path.parent.name == "threads" or short(path, package) == "plugin/viewer/canvas.py":
             continue
         for node in ast.walk(tree_of(path)):
-            name = (
-                node.attr if isinstance(node, ast.Attribute) else node.name if isinstance(node, ast.FunctionDef) else ""
-            )
-            if PRIVATE_ELSEWHERE.fullmatch(name):
-                yield f"{short(path, package)}:{node.lineno} uses {name}, which is another library's own"
+            match node:
+                case ast.Attribute(attr=name) | ast.FunctionDef(name=name) | ast.Constant(value=str(name)):
+                    if PRIVATE_ELSEWHERE.fullmatch(name):
+                        yield f"{short(path, package)}:{node.lineno} uses {name}, which is another library's own"
 
 
 def _is_dataclass(node: ast.expr) -> bool:
