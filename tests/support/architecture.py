@@ -268,6 +268,23 @@ def many_parameters(package: Path) -> Iterator[str]:
                     yield f"{short(path, package)}:{node.lineno} {node.name} takes {count} parameters"
 
 
+FRAGMENTS = re.compile(
+    r"(The same|Of|As|For|In|On|By|From|With|Which|What|How|And|To|Also|Only|Once|Not|Or|At|After|Before|Until|That|Where|"
+    r"When|If|Unless|Each)\b"
+)
+"""Beginnings that lean on the line above. ``Whether`` may stay: it is what a question's answer says."""
+
+
+def fragments(package: Path) -> Iterator[str]:
+    """A docstring opens with a noun or a verb."""
+    for path in every_file(package):
+        for node in ast.walk(tree_of(path)):
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or node.name[0] == "_":
+                continue
+            if opening := FRAGMENTS.match(ast.get_docstring(node) or ""):
+                yield f"{short(path, package)}:{node.lineno} {node.name} opens with {opening[0]!r}"
+
+
 def lines_of_the_tree(package: Path, depth: int = 0) -> Iterator[tuple[str, str]]:
     """(name with its indent, what it does) of every folder and file of a package, from the packages' docstrings."""
     for line in (ast.get_docstring(tree_of(package / "__init__.py")) or "").splitlines():

@@ -188,7 +188,7 @@ def _count(number: int, what: str) -> str:
 
 
 class _Progress:
-    """How far a batch is: on a terminal a bar and what each worker does, elsewhere a line for each part."""
+    """Progress of a batch: on a terminal a bar and what each worker does, elsewhere a line for each part."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -68,7 +68,7 @@ def read_seeds(text: str) -> tuple[int, ...]:
 
 
 def check_place(out: Path) -> None:
-    """Found out before anything is computed, not after hours."""
+    """Check the place before anything is computed, not after hours. Raises ExportError."""
     from ..engine.files import check_output_folder
 
     if out.is_dir():

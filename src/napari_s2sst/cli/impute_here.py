@@ -93,7 +93,7 @@ def _show(console: Console, folder: Path, result: Result, paths: Sequence[Path])
 
 
 def _say_checkpoint(console: Console, path: Path, *, resume: bool) -> None:
-    """Whether there is a training to go on from, and what becomes of it."""
+    """Say whether there is a training to go on from, and what becomes of it."""
     if resume:
         if not path.is_file():
             say(console, f"There is no checkpoint at {path}, so the training begins with its first step.")

@@ -26,7 +26,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
     size_um: SizeOption = None,
 ) -> None:
-    """What a slide or a result is: size, images, genes by count; of a result the run that made it."""
+    """Show what a slide or a result is: size, images, genes by count; of a result the run that made it."""
     from ..engine.export.reading import is_result
 
     path = path.expanduser()

@@ -24,7 +24,7 @@ OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class SlideOptions:
-    """Which slide, and what its file does not say."""
+    """Options that name the slide, and say what its file does not."""
 
     bundle: Path | None
     map_file: Path | None
@@ -47,14 +47,14 @@ class SlideOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class GeneOptions:
-    """Which of its genes."""
+    """Options that choose genes of the slide."""
 
     gene: list[str]
     genes_file: Path | None
     all_genes: bool
 
     def chosen(self, slide: Slide) -> list[str]:
-        """Each once, in the order given. Raises ConfigError."""
+        """Names of the chosen genes, each once, in the order given. Raises ConfigError."""
         from .inputs import choose_genes
 
         return choose_genes(slide, self.gene, self.genes_file, self.all_genes)
@@ -62,7 +62,7 @@ class GeneOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigOptions:
-    """What becomes settings of the run."""
+    """Options that become settings of the run."""
 
     preset: str
     stride: int
@@ -80,7 +80,7 @@ class ConfigOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What is done with the slide, and where its results go."""
+    """Options for what is done with the slide, and where its results go."""
 
     out: Path
     fill_in: bool
@@ -95,7 +95,7 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerOptions:
-    """Who does it, where that is not this process alone."""
+    """Options for who does the work, where that is not this process alone."""
 
     workers: int | None
     cluster: str | None

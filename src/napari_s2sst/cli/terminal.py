@@ -64,7 +64,7 @@ class Interrupt:
 
     @property
     def status(self) -> int:
-        """As shells report it: 130 after Ctrl-C, 143 after SIGTERM, 129 after a closed terminal, else 0."""
+        """Exit status as shells report it: 130 after Ctrl-C, 143 after SIGTERM, 129 after a closed terminal, else 0."""
         return 0 if self.signal is None else 128 + self.signal
 
     @property
@@ -137,7 +137,7 @@ def follow_imputing(
 
 
 class _Progress(ABC):
-    """What is known of the training so far."""
+    """State of the training as far as it is known."""
 
     def __init__(self, console: Console) -> None:
         self.console = console

@@ -40,7 +40,7 @@ class _Part(BaseModel):
 
 
 class GridConfig(_Part):
-    """From transcripts to bins."""
+    """Steps from transcripts to bins."""
 
     bin_um: Annotated[float, Field(gt=0, le=1000)] = 20.0
     """Side of a square bin in um. The paper's grid is 100 um."""
@@ -51,7 +51,7 @@ class GridConfig(_Part):
 
 
 class SamplingConfig(_Part):
-    """Which bins count as measured."""
+    """Choice of the bins that count as measured."""
 
     stride: Annotated[int, Field(ge=2, le=4)] = 2
     """Distance between measured bins, in bins, along both axes. 2 measures a quarter of the bins."""
@@ -93,7 +93,7 @@ class NetworkConfig(_Part):
 
 
 class TrainingConfig(_Part):
-    """How the weights are learnt (paper sections 2.1 and 2.5)."""
+    """Training of the weights (paper sections 2.1 and 2.5)."""
 
     steps: Annotated[int, Field(ge=0)] | None = None
     """Optimiser steps. Exact and repeatable; wins over a time limit. 0 trains nothing and uses the first weights."""
@@ -148,7 +148,7 @@ class TrainingConfig(_Part):
 
 
 class ImputationConfig(_Part):
-    """From weights to a whole map."""
+    """Steps from weights to a whole map."""
 
     tile_bins: Annotated[int, Field(ge=16, le=2048)] = 64
     """Side of an inference tile on the dense grid; best left at the training patch's size."""
@@ -178,7 +178,11 @@ class ImputationConfig(_Part):
 
 
 class RunConfig(_Part):
-    """All of a run. Make one with :meth:`preset`."""
+    """All settings of a run (Fang et al. 2025, section 2.5, for ``paper``). Make one with :meth:`preset`.
+
+    Lengths are um or bins, times s, as each setting's name or description says. A value that makes no sense raises
+    :class:`ConfigError` in :meth:`preset`, :meth:`changed` and :meth:`parsed`, pydantic's ValidationError in the constructor.
+    """
 
     preset_name: str = "paper"
     device: str = "auto"
@@ -203,7 +207,7 @@ class RunConfig(_Part):
         return cls(preset_name=name, **_PRESETS[name]).changed(**settings)
 
     def changed(self, **settings: Any) -> Self:
-        """These settings with single ones changed by their field name; None leaves one as it is."""
+        """These settings with single ones changed by their field name; None leaves one as it is. Raises :class:`ConfigError`."""
         data = self.model_dump()
         for key, value in settings.items():
             if value is None:

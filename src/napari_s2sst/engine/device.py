@@ -68,7 +68,7 @@ def _memory(place: str) -> list[str]:
 
 
 def free_memory_bytes() -> int | None:
-    """What a program can still take of the computer's memory; None where the system doesn't tell.
+    """Bytes that a program can still take of the computer's memory; None where the system doesn't tell.
 
     Linux counts caches that it would give up as available, and a container's limit below that of its machine.
     """

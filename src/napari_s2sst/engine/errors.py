@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 
 class S2SSTError(Exception):
-    """Any failure that has one clear sentence for the user. The window shows it, the command line prints it."""
+    """A failure that has one clear sentence for the user: the base of all errors raised on purpose.
+
+    The window shows the sentence, the command line prints it.
+    """
 
 
 class ConfigError(S2SSTError):
@@ -41,7 +44,7 @@ class ExportError(S2SSTError):
 
 @dataclass(frozen=True)
 class Advice:
-    """What is said of errors that have no sentence of their own, by who runs into them."""
+    """Sentences for errors that have none of their own, by who runs into them."""
 
     shortage: str
     """Where the memory was not enough: what to do."""
@@ -50,7 +53,7 @@ class Advice:
 
 
 def sentence(error: BaseException, advice: Advice) -> str:
-    """What a user reads of an error of any kind: one sentence, no traceback."""
+    """One sentence that a user reads of an error of any kind; no traceback."""
     if isinstance(error, S2SSTError):
         return str(error)
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():

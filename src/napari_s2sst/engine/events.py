@@ -10,7 +10,7 @@ from .maps import GeneMap
 
 
 class Command(Enum):
-    """What a consumer may ``send`` into the training generator."""
+    """An order that a consumer may ``send`` into the training generator after its first event."""
 
     STOP = auto()
     """Finish now and return the weights learnt so far."""
@@ -20,7 +20,7 @@ class Command(Enum):
 
 
 class Hold(Enum):
-    """What a training elsewhere may be sent beside a :class:`Command`. One in this process is held by not being iterated."""
+    """Orders that a training elsewhere may be sent beside a :class:`Command`. One in this process is held by not being iterated."""
 
     PAUSE = auto()
     """Take no more steps, and tell :class:`Waiting`, until told RESUME or STOP."""
@@ -79,7 +79,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class Previewed:
-    """How the imputed map of the first gene looks now."""
+    """A preview: the imputed map of the first gene as it is now."""
 
     step: int
     imputed: GeneMap

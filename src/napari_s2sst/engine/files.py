@@ -182,7 +182,7 @@ class FileThatFailsLate:
 
     @contextmanager
     def checked(self) -> Iterator[None]:
-        """At the end, raise what failed, rather than what the library made of it."""
+        """Raise, at the end, what failed in the file, rather than what the library made of it."""
         try:
             yield
         except Exception:

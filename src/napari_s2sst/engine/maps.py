@@ -20,7 +20,7 @@ NormalisationKind = Literal["none", "log1p", "median-log1p"]
 
 @dataclass(frozen=True)
 class Normalisation:
-    """How counts became values.
+    """Normalisation that turned counts into values.
 
     ``log1p``: the logarithm of 1 + counts. ``median-log1p``: every bin is first scaled to the median total count
     (the paper's section 2.4); that median comes from measured bins only. ``none``: values are taken as they are.
@@ -31,7 +31,10 @@ class Normalisation:
     """Median total count of the measured tissue bins; only for ``median-log1p``."""
 
     def __call__(self, counts: np.ndarray, totals: np.ndarray | None = None) -> np.ndarray:
-        """Counts (any shape) with the bins' total counts of all genes (same shape) -> values, float32."""
+        """Counts (any shape) with the bins' total counts of all genes (same shape) -> values, float32.
+
+        Raises :class:`BundleError` where ``median-log1p`` lacks the totals.
+        """
         counts = np.asarray(counts, dtype=np.float32)
         if self.kind == "none":
             return counts
@@ -53,7 +56,11 @@ def _readonly(array: np.ndarray, dtype: type) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class GeneMap:
-    """One gene on the full grid of square bins: counts, or imputed values."""
+    """One gene on the full grid of square bins, (rows, columns): counts, or imputed values in a normalised space.
+
+    Row 0 is the smallest y; ``bin_um`` and ``origin_um`` are um. Raises :class:`BundleError` where an array has another shape, a
+    bin has no size, or a value inside the tissue is not finite.
+    """
 
     values: np.ndarray
     """(rows, columns), float32."""
@@ -61,7 +68,7 @@ class GeneMap:
     """(rows, columns) True inside the tissue; the whole map when left out."""
     gene: str = ""
     bin_um: float = 20.0
-    """Side of a bin."""
+    """Side of a bin, um."""
     origin_um: tuple[float, float] = (0.0, 0.0)
     """(y, x) of the outer corner of bin (0, 0); its centre is half a bin further."""
     totals: np.ndarray | None = None
@@ -115,7 +122,7 @@ class GeneMap:
         return self.tissue if self.context is None else self.tissue | self.context
 
     def normalised(self, normalisation: Normalisation) -> GeneMap:
-        """This map in a normalised space; a map that already is in one is returned as it is."""
+        """This map in a normalised space; a map that already is in one is returned as it is. Raises :class:`BundleError`."""
         if self.normalisation is not None:
             return self
         return replace(self, values=normalisation(self.values, self.totals), normalisation=normalisation)
@@ -136,7 +143,7 @@ _KINDS = {"measured": bool, "tissue": bool, "context": bool}
 
 @dataclass(frozen=True, eq=False)
 class SparseMap:
-    """What was measured of one gene: the bins of a lattice, and nothing else of the map.
+    """Counts of one gene in the bins of a lattice, and nothing else of the map: the sparse X_m of Fang et al. 2025 (section 2.1).
 
     Bin (i, j) of ``values`` lies at bin (phase[0] + i * stride, phase[1] + j * stride) of the full grid.
     Unmeasured bins are not in here at all, so nothing that is given a SparseMap can look at them.
@@ -187,7 +194,7 @@ class SparseMap:
 
     @property
     def on_lattice(self) -> Slices:
-        """Where the lattice's bins lie in an array of the full grid."""
+        """Slices of the lattice's bins in an array of the full grid."""
         return slice(self.phase[0], None, self.stride), slice(self.phase[1], None, self.stride)
 
     def lattice_mask(self) -> np.ndarray:
@@ -219,7 +226,7 @@ class SparseMap:
         return np.where(self.seen, values, np.float32(0))
 
     def with_context(self) -> SparseMap:
-        """What an estimate is told from: the context as measured bins, in the same normalised space."""
+        """This map with the context as measured bins, in the same normalised space: what an estimate is told from."""
         if self.context is None:
             return self
         return replace(self, measured=self.seen, context=None, median_total=self._median_total())
@@ -289,7 +296,7 @@ class SparseMap:
         )
 
     def restore(self, values: np.ndarray, kind: NormalisationKind) -> None:
-        """Write the measured bins, in the normalised space, into ``values`` (rows, columns) of the full grid."""
+        """Write the measured bins, in the normalised space, into ``values`` (rows, columns) of the full grid (eq. 11)."""
         values[self.lattice_mask()] = self.normalised(kind)[self.measured]
 
     def _taken(self, names: Sequence[str], at: Slices) -> dict[str, np.ndarray | None]:
@@ -297,5 +304,5 @@ class SparseMap:
         return {name: None if array is None else array[at] for name, array in arrays.items()}
 
     def _median_total(self) -> float | None:
-        """What a map made of this one must keep, to be in its normalised space."""
+        """The median total that a map made of this one must keep, to be in its normalised space."""
         return None if self.totals is None else self.normalisation("median-log1p").median_total

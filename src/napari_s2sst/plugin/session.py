@@ -187,8 +187,8 @@ class Session:
 
     @property
     def can_stop(self) -> bool:
-        """Only after the first event: before it the generator can't be told anything, unless it waits for a cluster. Many
-        genes are imputed one by one, so that too can be cut short."""
+        """Whether it can be stopped. Before the first event the generator can't be told anything, unless it waits for a cluster.
+        Many genes are imputed one by one, so that too can be cut short."""
         many = self.started is not None and len(self.started.genes) > 1
         waits = self.state is State.STARTING and bool(self.waiting)
         return waits or self.state in (State.TRAINING, State.PAUSED) or (self.state is State.SCORING and many)

@@ -42,7 +42,7 @@ NO_VARIANCE = 1e-6
 
 @dataclass(frozen=True)
 class Mcmc:
-    """How long the chain runs, and on how much."""
+    """Length of the chain, and how many components and clusters it works on."""
 
     iterations: int = ITERATIONS
     burn_in: int | None = None

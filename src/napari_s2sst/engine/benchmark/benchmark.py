@@ -93,7 +93,7 @@ class Outcome:
 
     @property
     def seconds(self) -> float:
-        """For one gene: its map, and its share of the training."""
+        """Seconds for one gene: its map, and its share of the training."""
         return self.impute_s + self.train_s / max(1, self.trained_on)
 
 
@@ -244,7 +244,7 @@ def _config(inputs: RunConfig, method: str, seed: int, seconds: float | None, st
 
 
 def _inputs(config: RunConfig) -> dict[str, Any]:
-    """What decides the sparse input and the device, the same for every preset."""
+    """Settings that decide the sparse input and the device, the same for every preset."""
     grid, sampling = config.grid, config.sampling
     return {
         "stride": sampling.stride, "phase": sampling.phase, "bin_um": grid.bin_um, "min_qv": grid.min_qv,
@@ -292,7 +292,7 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _measured(work: Callable[[], T]) -> tuple[T, float, PeakMemory]:
-    """What the work gives, its wall seconds and its peak of memory."""
+    """Run the work: what it gives, its wall seconds and its peak of memory."""
     with PeakMemory() as peak:
         began = time.perf_counter()
         given = work()
@@ -300,7 +300,7 @@ def _measured(work: Callable[[], T]) -> tuple[T, float, PeakMemory]:
 
 
 class PeakMemory:
-    """How much memory a piece of work took: ``with PeakMemory() as peak: ...``, then ``peak.mb`` and ``peak.extra_mb``.
+    """Peak of memory of a piece of work: ``with PeakMemory() as peak: ...``, then ``peak.mb`` and ``peak.extra_mb``.
 
     In MB of 1e6 bytes. ``extra_mb`` is the peak above what the process held before: less than the work's own need where it
     could reuse memory that earlier work had given back to Python but not to the system. NaN where the system does not tell.

@@ -113,7 +113,7 @@ class DistNetwork(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class DistTraining:
-    """How long and how DIST trains: for ``epochs``, or ``steps`` where given, and in any case for about ``seconds``."""
+    """Settings of DIST's training: for ``epochs``, or ``steps`` where given, and in any case for about ``seconds``."""
 
     epochs: int = EPOCHS
     steps: int | None = None
@@ -126,7 +126,7 @@ class DistTraining:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """What is trained on: the same genes thinned once more, and as measured."""
+    """Pairs that are trained on: the same genes thinned once more, and as measured."""
 
     sparser: Tensor
     """(genes, 1, sparser rows, sparser columns)"""

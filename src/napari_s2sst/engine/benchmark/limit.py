@@ -38,7 +38,7 @@ def information_limit(sparse: SparseMap, *, truth: GeneMap, normalisation: Norma
 
 
 def dense_estimates(sparse: SparseMap, truth: GeneMap, normalisation: NormalisationKind) -> Iterator[GeneMap]:
-    """For each width, every tissue bin predicted from the dense truth around it, itself left out."""
+    """Maps, one for each width: every tissue bin predicted from the dense truth around it, itself left out."""
     kind = sparse.normalisation(normalisation)
     dense = np.where(truth.tissue, truth.normalised(kind).values, 0).astype(np.float64)
     tissue = truth.tissue.astype(np.float64)

@@ -65,7 +65,7 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Subspots:
-    """Which bins belong to which spot. Slot a * S + b of spot i is the bin (a, b) of its block of S x S bins."""
+    """Bins of every spot. Slot a * S + b of spot i is the bin (a, b) of its block of S x S bins."""
 
     shape: tuple[int, int]
     """(rows, columns) of the full grid."""
@@ -104,7 +104,7 @@ def subspots_of(sparse: SparseMap) -> Subspots:
 
 @dataclass(frozen=True, eq=False)
 class Enhanced:
-    """What the chain says of the sub-spots."""
+    """Result of the chain for the sub-spots."""
 
     components: np.ndarray
     """(components, slots, spots) mean after the burn-in."""

@@ -47,13 +47,13 @@ class Variogram:
     """The measured one continued straight from 2 pitches over 1 to 0: as it bends down, noise can't be more."""
 
     def __call__(self, h: np.ndarray) -> np.ndarray:
-        """At distances in pitches, of any shape."""
+        """Semivariance at distances ``h`` in pitches, of any shape."""
         return self.nugget + self.sill * (1 - np.exp(-h / self.range))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Covariance:
-    """How much two bins share, as parts of a measured bin's variance, and the noise that none shares; together 1."""
+    """Covariance of two bins, as parts of a measured bin's variance, and the noise that none shares; together 1."""
 
     coarse: float
     coarse_range: float
@@ -62,7 +62,7 @@ class Covariance:
     noise: float
 
     def __call__(self, h: np.ndarray) -> np.ndarray:
-        """What is shared at distances in pitches, of any shape."""
+        """Covariance at distances ``h`` in pitches, of any shape."""
         return self.coarse * np.exp(-h / self.coarse_range) + self.fine * np.exp(-h / self.fine_range)
 
 

@@ -188,10 +188,12 @@ def interpolate(
     *,
     colour: np.ndarray | None = None,
 ) -> GeneMap:
-    """A classical method's map of the whole tissue, in the normalised space; 0 outside the tissue.
+    """A classical method's map of the whole tissue, (rows, columns) in the normalised space; 0 outside the tissue.
 
+    ``method`` is one of :data:`METHODS` or :data:`BENCHMARK_METHODS`; the baselines are in Fang et al. 2025, section 2.6.
     ``colour`` (rows, columns, channels) is the morphology image per bin; only "TESLA with image" needs it.
-    Raises :class:`ConfigError` on an unknown method, or a colour map that is missing or of another grid.
+    Raises :class:`ConfigError` on an unknown method, or a colour map that is missing or of another grid;
+    :class:`BundleError` where ``median-log1p`` lacks the totals.
     """
     every = METHODS | BENCHMARK_METHODS
     if method not in every:

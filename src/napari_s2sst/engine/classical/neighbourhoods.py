@@ -46,13 +46,16 @@ class Problem:
     """Variance that counting alone gives a measured bin's value; None where the values are no counts."""
 
     def on_lattice(self, at: np.ndarray) -> np.ndarray:
-        """Bins of the full grid -> fractional lattice positions, kept within the lattice."""
+        """(n, 2) bins of the full grid -> (n, 2) fractional lattice positions, kept within the lattice."""
         where = (at - np.asarray(self.sparse.phase)) / self.sparse.stride
         return np.clip(where, 0, np.asarray(self.lattice.shape) - 1)
 
 
 def problem_of(sparse: SparseMap, normalisation: NormalisationKind, colour: np.ndarray | None = None) -> Problem:
-    """The sparse map in the normalised space, its measured bins, those around its regions too, and its wanted ones."""
+    """The sparse map in the normalised space, its measured bins, those around its regions too, and its wanted ones.
+
+    ``colour`` is (rows, columns, channels). Raises :class:`BundleError` where ``median-log1p`` lacks the totals.
+    """
     sparse = sparse.with_context()
     lattice = sparse.normalised(normalisation)
     return Problem(
@@ -229,6 +232,6 @@ def _parts(length: int) -> list[slice]:
 
 
 def _as_rows(table: np.ndarray) -> np.ndarray:
-    """Each row of whole numbers as one value, which is far faster to tell apart."""
+    """(rows,) each row of whole numbers as one value, which is far faster to tell apart."""
     table = np.ascontiguousarray(table, np.int64)
     return table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).reshape(-1)

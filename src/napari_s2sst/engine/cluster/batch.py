@@ -80,7 +80,7 @@ def run_jobs(
 
 
 class _Tally:
-    """How far a batch is."""
+    """Tally of the parts that are done, failed and left."""
 
     def __init__(self, missing: Plan) -> None:
         self.missing = missing
@@ -164,7 +164,7 @@ def _one_here(
 
 
 def output_of(part: Part, command: str) -> Output:
-    """Where the files of a part go."""
+    """Place of the files of a part."""
     from ..runs.execute import Output
 
     return Output(folder=part.folder, command=command, slide_path=part.job.slide)
@@ -232,7 +232,7 @@ def _events(part: Part, assignment: Assignment, kind: str, value: Any, command: 
 
 
 def order_for(part: Part, job: Job | None, every_s: float, command: str) -> dict[str, Any]:
-    """What a worker needs to know of a part: its prepared ``job``, or, without one, where the whole slide is."""
+    """Order that a worker gets for a part: its prepared ``job``, or, without one, where the whole slide is."""
     from .wire import trained_bytes
 
     order = {

@@ -77,13 +77,13 @@ class ClusterPlace:
 
     @property
     def is_here(self) -> bool:
-        """On this computer, where nothing travels."""
+        """Whether it is this computer, where nothing travels."""
         address = _ADDRESS.fullmatch(self.address)
         host = address[2].strip("[]") if address else ""
         return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
 
     def problem(self) -> str:
-        """Why it can't be one, as a sentence; empty where it can."""
+        """Reason why it can't be a place for trainings, as a sentence; empty where it can."""
         address = _ADDRESS.fullmatch(self.address)
         if address is None or not 0 < int(address[3]) < 2**16:
             return "Write tcp://HOST:PORT, or tls://HOST:PORT with certificates."
@@ -113,7 +113,7 @@ def has_dask() -> bool:
 
 
 def local_cluster(workers: int) -> tuple[Any, Any]:
-    """Start a scheduler in this process and workers in processes of their own, on 127.0.0.1."""
+    """Start a scheduler in this process and workers in processes of their own, on 127.0.0.1. Raises :class:`ClusterError`."""
     import dask
     from distributed import Client, LocalCluster
 
@@ -172,7 +172,7 @@ class ClusterFacts:
     """Of this program, on workers that have another one than this computer has; "none" where it is not installed."""
 
     def sentence(self) -> str:
-        """As a user reads it."""
+        """Sentence for the user."""
         count = {0: "has no worker yet", 1: "has 1 worker"}.get(self.workers, f"has {self.workers:,} workers")
         if not self.versions:
             return f"It answers, and {count}."
@@ -184,7 +184,7 @@ class ClusterFacts:
 
 
 def own_version() -> str:
-    """Of this program."""
+    """Version of this program."""
     return versions()["napari-s2sst"]
 
 

@@ -34,7 +34,7 @@ class PartStarted:
 
 @dataclass(frozen=True)
 class PartTold:
-    """What a part's training or imputing tells."""
+    """An event of a part's training or imputing."""
 
     part: Part
     event: Event | Imputing
@@ -68,7 +68,7 @@ BatchEvent = Planned | PartStarted | PartTold | PartDone | PartFailed
 
 @dataclass(frozen=True)
 class BatchResult:
-    """How a batch ended."""
+    """Outcome of a batch: the parts that are done, failed and left."""
 
     done: tuple[PartDone, ...]
     failed: tuple[PartFailed, ...]

@@ -83,7 +83,7 @@ _WANTED = {
 
 @dataclass(frozen=True)
 class SlideJob:
-    """Genes of one slide, the settings and the folder of their results."""
+    """Genes of one slide, the settings and the folder of their results. ``bin_um`` is um; :func:`.run_jobs` checks them."""
 
     slide: Path
     out: Path
@@ -106,7 +106,11 @@ class SlideJob:
 
 
 def read_jobs(path: str | Path) -> tuple[SlideJob, ...]:
-    """The jobs of a TOML file, in its order. Raises :class:`ConfigError` naming the job and the key."""
+    """The jobs of a TOML file, in its order.
+
+    Raises :class:`ConfigError` naming the job and the key, or when the file can't be read, :class:`BundleError` when it is not on
+    this computer.
+    """
     path = local_path(path, "a .toml file of jobs")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))

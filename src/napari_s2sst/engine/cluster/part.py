@@ -82,7 +82,7 @@ def finish(
 
 
 def this_process() -> str:
-    """How a process calls itself in records: its computer and number."""
+    """Name of this process in records: its computer and number."""
     import platform
 
     return f"{platform.node() or 'this computer'}, process {os.getpid()}"

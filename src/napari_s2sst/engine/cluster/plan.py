@@ -61,7 +61,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is missing of some jobs, in their order."""
+    """Parts that are missing of some jobs, in the jobs' order."""
 
     jobs: tuple[SlideJob, ...]
     parts: tuple[Part, ...]
@@ -89,7 +89,7 @@ def plan(jobs: Sequence[SlideJob]) -> Plan:
 def open_job(job: SlideJob) -> tuple[Slide, SlideJob]:
     """The slide, whatever kind of file it is in, and the job with the bin size of one that has its own.
 
-    Raises what opening raises, with the job's name before it.
+    Raises what opening raises, with the job's name before it, and :class:`ConfigError` where the job says another bin size.
     """
     from ..slides.opening import open_slide
 
@@ -137,13 +137,13 @@ def write_record(part: Part | Mapping[str, Any], folder: Path, files: Sequence[s
 
 
 def remove_if_empty(folder: Path) -> None:
-    """What a part that failed leaves where it had written nothing."""
+    """Remove the folder of a part that failed before it had written anything."""
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
 def identity_of(part: Part) -> dict[str, Any]:
-    """What tells a part from others, as its record has it."""
+    """Genes and settings that tell a part from others, as its record has them."""
     return {
         "program": "napari-s2sst",
         "genes": list(part.genes),

@@ -50,7 +50,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Update:
-    """What became known of an assignment."""
+    """News of an assignment."""
 
     assignment: Assignment
     kind: str
@@ -123,14 +123,14 @@ class WorkerPool:
                 self.recall(assignment)
 
     def recall(self, assignment: Assignment) -> None:
-        """Nobody wants it any more; its worker ends it at the next step."""
+        """Call an assignment back that nobody wants any more; its worker ends it at the next step."""
         if assignment.future is not None:
             self._client.cancel([assignment.future], force=True)
         self._hang_up(assignment)
         self._forget(assignment)
 
     def updates(self, wait_s: float = 0.2) -> list[Update]:
-        """What became known since, waiting so long for the first of it. Raises :class:`ClusterError` if the cluster is lost."""
+        """News since the last call; waits so many seconds for the first. Raises :class:`ClusterError` if the cluster is lost."""
         updates: list[Update] = []
         try:
             messages = []
@@ -240,7 +240,7 @@ class WorkerPool:
         return [Update(assignment, "given up", assignment.why)]
 
     def _forget(self, assignment: Assignment) -> None:
-        """Whatever the scheduler and this process hold of it."""
+        """Forget whatever the scheduler and this process hold of it."""
         assignment.is_over, assignment.future, assignment.checkpoint, assignment.payload = True, None, None, b""
         self._assignments.pop(assignment.id, None)
 

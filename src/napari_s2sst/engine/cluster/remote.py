@@ -33,7 +33,7 @@ def train_on_cluster(
     checkpoint: str | Path | None = None,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> Generator[Event | Waiting, Command | Hold | None, Trained]:
-    """Train elsewhere; yields :func:`~.training.train`'s events and :class:`Waiting`, returns :class:`Trained`.
+    """Train elsewhere; yields :func:`~.training.train`'s events and :class:`Waiting`, returns :class:`Trained`. Times are s.
 
     ``cluster`` is a scheduler's address (``tcp://...``; ``tls://...`` with ``tls``), or a pool that stays open. Measured bins,
     settings and the first weights travel there; events, previews, checkpoints and the model come back. When the worker dies, it
@@ -79,7 +79,7 @@ class _Copy:
         self._has_complained = False
 
     def write(self, content: bytes | None) -> str:
-        """What to tell the user where that can't be done; once, until one was written."""
+        """Write the checkpoint; returns what to tell the user where that can't be done: once, until one was written."""
         if self.path is None or content is None or content is self._written:
             return ""
         self._written = content

@@ -41,7 +41,7 @@ _JSON = "told"
 
 
 class WireError(S2SSTError):
-    """What arrived was not packed by this version of the program."""
+    """Something arrived that was not packed by this version of the program."""
 
 
 def pack(value: Any) -> bytes:

@@ -44,7 +44,7 @@ _one_at_a_time = threading.Lock()
 
 
 class _Line:
-    """To and from the process that ordered the work."""
+    """Messages to and from the process that ordered the work."""
 
     def __init__(self, up: str, assignment: str) -> None:
         from distributed import Queue, get_client, get_worker
@@ -72,7 +72,7 @@ class _Line:
                 return self._up.put(message, timeout=PUT_S)
 
     def heard(self) -> list[dict[str, Any]]:
-        """What has come down since."""
+        """Messages that have come down since the last call."""
         return self._down.get(batch=True)
 
     def wait(self) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _output(order: Mapping[str, Any], folder: Path) -> Output:
 
 
 def packed_result(result: Result) -> dict[str, Any]:
-    """What of a result is not known where the work was ordered."""
+    """Parts of a result that are not known where the work was ordered."""
     return {
         "trained": trained_bytes(result.trained),
         "imputed": result.imputed,
@@ -164,7 +164,7 @@ def packed_result(result: Result) -> dict[str, Any]:
 
 
 class _Orders:
-    """What a training was told to do, as far as it has not been done."""
+    """Commands to a training, as far as it has not obeyed them."""
 
     def __init__(self, first: str | None) -> None:
         self.is_paused = self.is_stopped = False

@@ -15,7 +15,7 @@ FigureFormat = Literal["png", "pdf", "svg"]
 
 @dataclass(frozen=True, kw_only=True)
 class ExportChoice:
-    """Which files are written. As it stands: what `s2sst impute` writes."""
+    """Choice of the files that are written. As it stands: what `s2sst impute` writes."""
 
     folder: Path | None = None
     """Where; None where the caller says so elsewhere."""

@@ -123,7 +123,7 @@ def draw_figure(
 
 
 def measured_values(sparse: SparseMap, imputed: GeneMap) -> np.ndarray:
-    """Take the lattice's values as they are; each is drawn over the S x S bins around its own, so that print shows it."""
+    """(lattice rows, lattice columns) values, NaN where unmeasured; each is drawn over S x S bins, so that print shows it."""
     return np.where(sparse.measured, sparse.normalised(imputed.normalisation.kind), np.float32(np.nan))
 
 
@@ -133,7 +133,7 @@ def inside(gene_map: GeneMap, values: np.ndarray) -> np.ndarray:
 
 
 def colour_limits(values: np.ndarray) -> tuple[float, float]:
-    """Choose the ends of a colour scale: zero or below, and the brightest but for 1 in 500; never equal."""
+    """Choose the ends of a colour scale for values of any shape: 0 or below, the brightest but for 1 in 500; never equal."""
     if not values.size:
         return 0.0, 1.0
     low, high = min(0.0, float(values.min())), float(np.quantile(values, 0.998))
@@ -158,7 +158,7 @@ def draw_map(
     high: float,
     shift: tuple[float, float, int] = (0.0, 0.0, 1),
 ):
-    """Draw one map in um, row 0 on top, glass in grey."""
+    """Draw ``values`` (rows, columns) of one map in um, row 0 on top, glass in grey. ``shift`` as :func:`pixel_places`."""
     size, (y_um, x_um) = gene_map.bin_um, gene_map.origin_um
     top, left = y_um + shift[0] * size, x_um + shift[1] * size
     bottom, right = (start + length * shift[2] * size for start, length in zip((top, left), values.shape, strict=True))

@@ -62,7 +62,7 @@ def round_length(at_most: float) -> float:
 
 
 class Page(ABC):
-    """What both kinds have in common. Lengths are mm from the upper left corner."""
+    """A page of panels, as both kinds have it. Lengths are mm from the upper left corner."""
 
     map_width_mm: float
     zoom_width_mm: float
@@ -80,10 +80,10 @@ class Page(ABC):
 
     @abstractmethod
     def places(self, number: int) -> Place:
-        """Where the map of a panel stands."""
+        """Place of the map of a panel."""
 
     def keep(self, picture: Any, is_uncertainty: bool) -> None:
-        """What the colour bars are made of."""
+        """Keep a picture that a colour bar is made of."""
         if is_uncertainty:
             self.uncertainty_picture = picture
         else:
@@ -202,7 +202,7 @@ class RowPage(Page):
 
     @property
     def _columns(self) -> list[float]:
-        """Where map, enlargement, errors and their enlargement begin."""
+        """Left edges, in mm, of map, enlargement, errors and their enlargement."""
         first = MARGIN_MM + NAMES_MM
         second = first + self.map_width_mm + GAP_MM
         third = second + self.zoom_width_mm + 2 * GAP_MM
@@ -236,7 +236,7 @@ class RowPage(Page):
             self.colour_bar(self.uncertainty_picture, x, y, width, "half the 90 % interval", "max")
 
     def draw_scale_bars(self, map_um: float, zoom_um: float, extent: tuple, inset: tuple) -> None:
-        """Beside the truth's maps, or below all of them where there are no errors."""
+        """Draw bars beside the truth's maps, or below all of them where there are no errors."""
         per_um = self.map_width_mm / (extent[3] - extent[1]), self.zoom_width_mm / (inset[3] - inset[1])
         columns, y = self._columns, self._y(self.panels - 1) + self.tall / 2 - 2
         if self.error_picture is None:

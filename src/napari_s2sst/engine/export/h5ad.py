@@ -197,7 +197,7 @@ def _library(run: Mapping[str, Any]) -> str:
 
 
 def _scale_factors(bin_um: float) -> dict[str, float]:
-    """For coordinates in um, at which the "full resolution picture" has pixels of 1 um and a spot is as wide as a bin."""
+    """Factors for coordinates in um: the "full resolution picture" has pixels of 1 um, and a spot is as wide as a bin."""
     return {"spot_diameter_fullres": float(bin_um), "tissue_hires_scalef": 1.0, "tissue_lowres_scalef": 1.0}
 
 

@@ -37,7 +37,7 @@ class ImportedMaps:
 
 @dataclass(frozen=True, eq=False)
 class ImportedResult:
-    """What an export holds."""
+    """Maps of an exported file, and the run that made them."""
 
     path: Path
     genes: tuple[str, ...]
@@ -114,7 +114,7 @@ def run_summary(run: Mapping[str, Any]) -> str:
 
 
 def result_facts(result: ImportedResult) -> list[tuple[str, str]]:
-    """Describe a result, whose first gene was read, in (label, value) rows: where its maps lie, then the run that made it."""
+    """(label, value) rows that describe a result: where its first gene's maps lie, then the run. Raises :class:`BundleError`."""
     if not result.maps:
         raise BundleError(f"{result.path} holds no map. Export it again.")
     first = result.maps[0]

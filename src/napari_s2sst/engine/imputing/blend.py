@@ -17,7 +17,7 @@ from .regression import regression_share
 
 @dataclass(frozen=True, eq=False)
 class Blend:
-    """What takes part in a map beside the network, and does not change while that learns."""
+    """Estimates that take part in a map beside the network, and do not change while that learns."""
 
     classical: np.ndarray | None
     """(rows, columns) mean of the classical methods, of which the map takes a share."""
@@ -27,7 +27,7 @@ class Blend:
     """(rows, columns) what is added because of the morphology image and the panel's other genes."""
 
     def cut(self, part: Piece) -> Blend:
-        """What takes part in a piece of the map."""
+        """The blend of a piece of the map."""
         classical = None if self.classical is None else part.cut(self.classical)
         regression = None if self.regression is None else part.cut(self.regression)
         return Blend(classical, self.share, regression)

@@ -48,10 +48,16 @@ SPREAD_TO_INTERVAL = 1.645
 
 
 def impute(trained: Trained, sparse: SparseMap, *, device: str | None = None) -> GeneMap:
-    """The whole map of a gene, in the normalised space; 0 outside the tissue.
+    """The whole map of a gene, (rows, columns) in the normalised space; 0 outside the tissue.
+
+    Tiles' estimates are averaged (Fang et al. 2025, end of section 2.1), and measured bins put back (eq. 11) unless the
+    settings say otherwise.
 
     ``uncertainty`` is the half width of the predicted 90 % interval where the network predicts one; else the spread
     over the eight turns and flips of the lattice, which tells how sure the network is of itself and no more.
+
+    ``device`` is auto, cpu, cuda, cuda:1 or mps; without one, that of the training, or the best there is here.
+    Raises :class:`ConfigError` when it is not there, :class:`BundleError` where ``median-log1p`` lacks the totals.
     """
     place = choose_device(device) if device else _device_of(trained)
     return impute_with(

@@ -116,7 +116,7 @@ def _share(sparse: SparseMap, kind: NormalisationKind) -> np.ndarray | None:
 
 @dataclass(frozen=True, eq=False)
 class _Evidence:
-    """What is known of every bin, itself left out; (..., layers) of (rows, columns) or (bins,)."""
+    """Evidence on every bin, itself left out; (..., layers) of (rows, columns) or (bins,)."""
 
     intensity: np.ndarray
     """(...) how much of the gene there is expected to be, at least 0."""
@@ -139,8 +139,8 @@ class _Evidence:
 def _evidence(
     sparse: SparseMap, values: np.ndarray, intensity: np.ndarray, others: _Others
 ) -> tuple[_Evidence, set[int]]:
-    """What is known of every bin, and how many of its features, from the first, may be looked at: all but what other genes lead
-    to expect, or all."""
+    """Evidence on every bin, and how many of its features, from the first, may be looked at: all but what other genes lead to
+    expect, or all."""
     known = sparse.lattice_mask()
     near = [_Others(known, width * sparse.stride) for width in PANEL_LATTICE]
     sure = [*_of_image(sparse, others), *_of_totals(sparse, near)]
@@ -192,7 +192,7 @@ class _Others:
         return (self._smooth(known) - self._own * known) / np.maximum(self._weight, LEAST_WEIGHT)
 
     def error(self, layer: np.ndarray) -> float:
-        """Mean squared error of the known bins expected from the others."""
+        """Mean squared error of a layer's (rows, columns) known bins as expected from the others."""
         return float(np.square(layer - self.mean(layer))[self._known].mean())
 
     def _smooth(self, layer: np.ndarray) -> np.ndarray:
@@ -252,7 +252,7 @@ def _learnt(regressors: np.ndarray, residual: np.ndarray, folds: np.ndarray, cho
 
 
 def _gain(regressors: np.ndarray, residual: np.ndarray, folds: np.ndarray) -> float:
-    """By how much bins that were left out become better, less the standard error."""
+    """Gain in the error of bins that were left out, less its standard error."""
     left = residual.copy()
     for fold in range(FOLDS):
         out = folds == fold

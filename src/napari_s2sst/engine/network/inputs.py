@@ -84,7 +84,7 @@ class NoiseScale:
 
 
 def noise_scale(values: Tensor, measured: Tensor) -> NoiseScale:
-    """How far every measured bin is from what the eight around it tell of it. (B, 1, h, w) lattice values and mask.
+    """Mean errors of every measured bin as told by the eight around it. (B, 1, h, w) lattice values and mask -> (B, 1, 1, 1) each.
 
     It is a function of the input alone. A scale that depended on the target would favour maps whose noise came out small,
     and the mean that is learnt would be too low.

@@ -32,7 +32,7 @@ Content = tuple[dict[str, str], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What held-out bins say about how to read the network's output."""
+    """Correction of the network's output, learnt from held-out bins."""
 
     interval_scale: float = 1.0
     """The predicted 90 % interval is stretched by this about the estimate, so that it covers 90 % of held-out bins."""
@@ -40,7 +40,10 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Trained:
-    """A trained network. ``impute(trained, sparse)`` makes maps of it."""
+    """A trained network, CDCIN of Fang et al. 2025 (eqs 11-16). ``impute(trained, sparse)`` makes maps with it.
+
+    Times are seconds, errors in the normalised space, ``stride`` bins.
+    """
 
     weights: Mapping[str, Tensor]
     """On the CPU, float32."""
@@ -67,9 +70,9 @@ class Trained:
 
 
 def save_model(path: str | Path, trained: Trained) -> Path:
-    """Write weights, settings and losses; a file of that name is replaced only once the new one is whole.
+    """Write weights (float32), settings and losses as .safetensors; returns the path.
 
-    Raises :class:`ExportError` when the place can't be written.
+    A file of that name is replaced only once the new one is whole. Raises :class:`ExportError` when the place can't be written.
     """
     path = Path(path)
     record = {
@@ -98,7 +101,7 @@ def shipped_model(stride: int) -> Path:
 
 
 def load_model(path: str | Path) -> Trained:
-    """Read what :func:`save_model` wrote. Raises :class:`CheckpointError` when it is something else."""
+    """Read a model that :func:`save_model` wrote. Raises :class:`CheckpointError` when it is something else or not there."""
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"There is no model file at {path}. Choose a .safetensors file that this program wrote.")
@@ -157,7 +160,7 @@ def read_tensors(path: Path, wanted: str, *, kind: str, advice: str, with_tensor
 
 
 def _read(path: Path, wanted: str, with_tensors: bool) -> Content:
-    """From one opening of the path: another process may replace the file at any time."""
+    """Read a file at one opening of its path: another process may replace the file at any time."""
     with path.open("rb") as file:
         notes = _notes(file)
         if not with_tensors or notes.get("format") != wanted:

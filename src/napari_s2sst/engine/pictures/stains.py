@@ -148,7 +148,7 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
 
 
 def _read_ome(path: Path) -> _OmeImage:
-    """What a file's OME-XML says about its first image; a TIFF without any is one stain without a name."""
+    """Facts of a file's OME-XML about its first image; a TIFF without any is one stain without a name."""
     try:
         with open_tiff(path) as tiff:
             xml = tiff.pages[0].description

@@ -74,7 +74,7 @@ def without_names(text: str) -> str:
 
 
 def _replaced(text: str, names: dict[str, str]) -> str:
-    """In one go, the longest first: a name never replaces a word of what stands for another (a slide called "slide")."""
+    """Replace all names at once, the longest first: none replaces a word of what stands for another (a slide called "slide")."""
     forms = {form: instead for name, instead in names.items() for form in (name, name.replace("\\", "\\\\"))}
     if not forms:
         return text
@@ -88,7 +88,7 @@ def _remember(text: str, instead: str) -> None:
 
 
 def _own_places() -> list[str]:
-    """Where programs lie, the deepest first."""
+    """Folders where programs lie, the deepest first."""
     import napari_s2sst
 
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}

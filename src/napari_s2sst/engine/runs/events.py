@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """What goes on before the training."""
+    """A stage before the training."""
 
     text: str
     """As a sentence for the user."""
@@ -22,7 +22,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class LiveScores:
-    """How a preview compares with what was counted in the hidden bins; follows its :class:`Previewed`."""
+    """Scores of a preview against what was counted in the hidden bins; follows its :class:`Previewed`."""
 
     step: int
     scores: Scores
@@ -41,7 +41,7 @@ class Imputing:
 
     @property
     def text(self) -> str:
-        """As a sentence for the user."""
+        """Sentence for the user."""
         place = f" ({self.number} of {self.total})" if self.total > 1 else ""
         also = " and comparing with the classical methods" if self.is_scored else ""
         return f"Imputing {self.gene}{place}{also} ..."

@@ -41,7 +41,7 @@ class Elsewhere:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TrainingPlan:
-    """What a job's settings don't say of its training: where it happens, is kept, begins and ends."""
+    """Plan of a training, beyond the job's settings: where it happens, is kept, begins and ends."""
 
     checkpoint: Path | None = None
     """The file that the training is kept in; None: nowhere, unless there is a ``saved_run``."""
@@ -63,7 +63,7 @@ class TrainingPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """Where a run's files go."""
+    """Place of a run's files."""
 
     folder: Path
     command: str = ""

@@ -78,7 +78,7 @@ def describe(result: Any, command: str = "", slide_path: str | Path | None = Non
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:
-    """Of a network's weights by their names, whatever file they are in."""
+    """SHA-256 of a network's weights by their names, whatever file they are in."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         values = weights[name].detach().cpu().contiguous().numpy()
@@ -88,14 +88,14 @@ def weights_hash(weights: Mapping[str, Tensor]) -> str:
 
 
 def array_hash(array: np.ndarray) -> str:
-    """Of an array's shape, type and values, such as a tissue mask's."""
+    """SHA-256 of an array's shape, type and values, such as a tissue mask's."""
     digest = hashlib.sha256(repr((array.shape, str(array.dtype))).encode())
     digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
 def _start(trained: Trained, in_memory: Trained | None) -> dict[str, Any]:
-    """Which weights came first. The hash is None for random ones, which the seed decides, and for a file that is gone."""
+    """Record of the first weights. The hash is None for random ones, which the seed decides, and for a file that is gone."""
     source = trained.config.training.start_from
     if in_memory is not None:
         return {"from": "a model in memory", "sha256": weights_hash(in_memory.weights)}

@@ -62,7 +62,7 @@ class Job:
     """The slide's pixel, bin or unit in um as somebody said it, where no file does; the script says it again."""
 
     def first(self, genes: int) -> Job:
-        """The same job of its first genes only."""
+        """This job with its first ``genes`` genes only."""
         return (
             self if genes == len(self.sparse) else replace(self, sparse=self.sparse[:genes], truth=self.truth[:genes])
         )
@@ -107,7 +107,7 @@ class CountedJob:
     size_um: float | None = None
 
     def measured(self, genes: int | None = None) -> list[SparseMap]:
-        """What the lattice keeps of the first genes, or all, without looking at image or other genes; quick.
+        """Bins that the lattice keeps of the first genes, or all, without looking at image or other genes; quick.
 
         Raises :class:`SamplingError`.
         """
@@ -117,14 +117,14 @@ class CountedJob:
         return [sample(gene_map, sampling.stride, sampling.phase) for gene_map in self.maps[:genes]]
 
     def with_known(self) -> CountedJob:
-        """The same without what would take seconds to look at: image and other genes count where they were looked at before."""
+        """This job without what would take seconds to look at: image and other genes count where they were looked at before."""
         (first,), min_qv = self.measured(1), self.config.grid.min_qv
         images = self.images if image_is_known([first], self.images) else ()
         is_counted = self.panel is not None and panel_is_known(first, self.panel, min_qv=min_qv, filled_in=self.fill_in)
         return replace(self, images=images, panel=self.panel if is_counted else None)
 
     def starting_with(self, start: Trained | None) -> CountedJob:
-        """The same with these first weights."""
+        """This job with these first weights."""
         return replace(self, start=start)
 
     def prepared(self) -> Job:

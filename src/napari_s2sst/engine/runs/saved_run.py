@@ -56,7 +56,7 @@ _held_guard = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Painted:
-    """What somebody painted and erased of a tissue mask."""
+    """Bins that somebody painted and erased of a tissue mask."""
 
     values: np.ndarray
     """(rows, columns), uint8: 0 as it was found, 1 painted, 2 erased."""
@@ -67,7 +67,7 @@ class Painted:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Record:
-    """What it takes to ask for a training again."""
+    """Record of all that it takes to ask for a training again."""
 
     slide: Path
     slide_name: str
@@ -162,7 +162,7 @@ class SavedRun:
             self._let_go()
 
     def remove(self) -> None:
-        """Everything of it, unless another process holds it."""
+        """Remove everything of it, unless another process holds it."""
         with self._guard:
             if not self.hold():
                 return
@@ -202,7 +202,7 @@ class SavedRun:
 
 
 def trainings_folder() -> Path:
-    """Where the user's system wants such things to be; need not exist."""
+    """Folder where the user's system wants such things to be; need not exist."""
     from platformdirs import user_state_path
 
     chosen = os.environ.get(STATE_VARIABLE)
@@ -270,7 +270,7 @@ class Interrupted:
     """Why it can't go on, as a sentence; empty where it can."""
 
     def sentence(self, now: datetime | None = None) -> str:
-        """What the window offers, or why it can't."""
+        """Sentence with what the window offers, or why it can't."""
         return self.problem or _offer(self.record, self.unfinished, now or datetime.now(UTC))
 
 

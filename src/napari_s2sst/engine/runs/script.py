@@ -105,7 +105,7 @@ def script_of(result: Any, slide_path: str | Path | None, *, suffix: str = "") -
 
 
 def why_not(result: Any, slide_path: str | Path | None) -> str:
-    """Why no script can repeat a run, as a sentence; empty where one can."""
+    """Reason why no script can repeat a run, as a sentence; empty where one can."""
     trained, genes = result.trained, [sparse.gene for sparse in result.job.sparse]
     if slide_path is None:
         return "The script needs to know where the slide lies, and nobody said."
@@ -170,7 +170,7 @@ def steps_of(trained: Trained) -> list[str]:
 
 
 def _preset(config: RunConfig) -> str:
-    """Where the command starts from: the run's own preset, if there is one of its name and it says how long."""
+    """Preset that the command starts from: the run's own, if there is one of its name and it says how long."""
     name = config.preset_name if config.preset_name in PRESETS else "paper"
     return "fast" if name == "instant" and config.training.steps else name
 
@@ -184,7 +184,7 @@ def _differing(base: RunConfig, config: RunConfig) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """As `--set` reads it back: JSON, and text as it is unless it could be read as something else."""
+    """Text of a value as `--set` reads it back: JSON, and text as it is unless it could be read as something else."""
     if not isinstance(value, str):
         return json.dumps(value)
     try:

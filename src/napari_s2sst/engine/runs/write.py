@@ -91,7 +91,7 @@ def write_result(
 
 
 def _region_rows(result: Any) -> list[RegionRow]:
-    """Of every gene in its turn."""
+    """Rows of every gene in its turn."""
     job = result.job
     every = zip(job.sparse, result.imputed, job.truth, strict=True)
     return [
@@ -109,7 +109,7 @@ def write_results(
     *,
     slide_paths: Sequence[Path | None] = (),
 ) -> list[Path]:
-    """The same for several results in one folder; their files' names tell them apart. Raises :class:`ExportError`.
+    """Write the files of several results into one folder; their names tell them apart. Raises :class:`ExportError`.
 
     A result that no script can repeat is written without one.
     """
@@ -139,7 +139,7 @@ def put_into_store(store: Any, result: Any, command: str = "", slide_path: Path 
 
 
 def export_item(result: Any, name: str, slide_path: Path | None = None) -> ExportItem:
-    """What an export dialog needs to know of a result."""
+    """Facts of a result that an export dialog needs."""
     first = result.job.sparse[0]
     return ExportItem(
         name=name,

@@ -52,7 +52,10 @@ _kept: WeakKeyDictionary[StainImage, dict[tuple, np.ndarray]] = WeakKeyDictionar
 
 
 def with_image(maps: Sequence[SparseMap], images: Sequence[StainImage]) -> list[SparseMap]:
-    """Maps, all on one grid, with what the stains show in their tissue; as they were, where no stain has a pixel size."""
+    """Maps, all on one grid, with what the stains show in their tissue, ``image`` (rows, columns, stains x :data:`FEATURES`).
+
+    As they were, where no stain has a pixel size. Raises :class:`BundleError` when a stain's pixels can't be read.
+    """
     features = image_features(images, _wanted(maps[0]), maps[0].bin_um, maps[0].origin_um)
     return list(maps) if features is None else [replace(sparse, image=features) for sparse in maps]
 
@@ -106,7 +109,7 @@ def _place(wanted: np.ndarray, bin_um: float, origin_um: tuple[float, float]) ->
 
 
 def _standardised(features: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Each feature with mean 0 and standard deviation 1 over the wanted bins; NaN becomes the mean."""
+    """Features, each with mean 0 and standard deviation 1 over the wanted bins; NaN becomes the mean."""
     known = wanted & np.isfinite(features).all(-1)
     if not known.any():
         return np.zeros(features.shape, np.float32)

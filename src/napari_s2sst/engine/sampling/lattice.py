@@ -51,8 +51,9 @@ def check_lattice(shape: tuple[int, int], stride: int, phase: tuple[int, int] = 
 
 
 def sample(gene_map: GeneMap, stride: int = 2, phase: tuple[int, int] = (0, 0)) -> SparseMap:
-    """Keep the lattice's bins of a map of counts and forget the others.
+    """Keep the lattice's bins of a map of counts and forget the others (Fang et al. 2025, section 2.1: X_h -> X_m).
 
+    The map's (rows, columns) become lattice bins [``phase``[0] :: ``stride``, ``phase``[1] :: ``stride``], both in bins.
     Raises :class:`SamplingError` when the stride is below 2 or too large for the map, no bin of the lattice lies in the
     tissue, or the map holds normalised values, of which the logarithm would be taken twice.
     """
@@ -96,7 +97,7 @@ def lattice_cells(wanted: np.ndarray, shape: tuple[int, int], stride: int) -> np
 
 
 def _near(around: np.ndarray, tissue: np.ndarray, stride: int) -> np.ndarray | None:
-    """Of the lattice bins around the regions, those within reach of their tissue (rows, columns); None where there are none."""
+    """(lattice rows, lattice columns) bins ``around`` the regions within reach of their tissue; None where there are none."""
     from scipy import ndimage  # slow to import, and only regions need it
 
     cells = lattice_cells(tissue, around.shape, stride)
@@ -121,7 +122,8 @@ def refine(gene_map: GeneMap, stride: int = 2) -> SparseMap:
     """The map's bins as the lattice of an S times finer grid, for where every bin was measured and a finer grid is wanted.
 
     A value then stands for a window of the original bin's size about the finer bin's centre. Measured windows keep their
-    place: where S is even, the finer grid is shifted by half a finer bin so that centres coincide.
+    place: where S is even, the finer grid is shifted by half a finer bin so that centres coincide. (rows, columns) become
+    (S rows, S columns). Raises :class:`SamplingError` when the stride is below 2.
     """
     if stride < 2:
         raise SamplingError(f"The grid can't be made {stride} times finer; choose 2 or more.")
@@ -146,7 +148,7 @@ def refine(gene_map: GeneMap, stride: int = 2) -> SparseMap:
 
 @dataclass(frozen=True, eq=False)
 class SparseOnDemand(Sequence[SparseMap]):
-    """What :func:`sample` or :func:`refine` makes of a panel too large to hold its maps, each when it is asked for.
+    """Sparse maps of a panel too large to hold them, each made by :func:`sample` or :func:`refine` when it is asked for.
 
     They share one tissue, one lattice and one array of totals.
     """
@@ -179,7 +181,7 @@ FEW_FILLED = 0.02
 
 @dataclass(frozen=True)
 class LatticeFacts:
-    """How many bins a cheaper experiment would measure inside the tissue or region, and what they hold."""
+    """Counts of the bins that a cheaper experiment would measure inside the tissue or region, and of what they hold."""
 
     tissue_bins: int
     measured_bins: int
@@ -190,7 +192,7 @@ class LatticeFacts:
 
     @property
     def measured_share(self) -> float:
-        """From 0 to 1, of the tissue's bins."""
+        """Share of the tissue's bins that are measured, 0 to 1."""
         return self.measured_bins / self.tissue_bins if self.tissue_bins else 0.0
 
     @property

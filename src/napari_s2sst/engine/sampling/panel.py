@@ -51,6 +51,9 @@ def with_panel(
 ) -> list[SparseMap]:
     """Maps, all sampled from this slide on one lattice, with what its other genes lead to expect in their bins.
 
+    That is ``coexpressed`` (lattice rows, lattice columns), in standard deviations. ``min_qv`` is the Phred score from which a
+    transcript counts.
+
     Without a ``slide``, as of arrays of one's own, the maps are each other's panel: all of it, for the total count of a bin is
     the sum of theirs where they have none.
 
@@ -93,7 +96,7 @@ def _of_each_other(maps: Sequence[SparseMap]) -> list[SparseMap]:
 def coexpression(
     sparse: SparseMap, slide: Slide, *, min_qv: float = MIN_QV, filled_in: bool = False
 ) -> Coexpression | None:
-    """What the genes of a slide tell of each other on the lattice of one of its maps.
+    """Find what the genes of a slide tell of each other on the lattice of one of its maps. Raises :class:`BundleError`.
 
     None where there is a single gene, or not more measured bins than genes: what is learnt from so few is mostly chance.
     """

@@ -89,7 +89,10 @@ def region_mask(
 def mask_polygon(
     mask: np.ndarray, bin_um: float, origin_um: tuple[float, float] = (0.0, 0.0)
 ) -> Polygon | MultiPolygon | None:
-    """The squares of all True bins, united: what :func:`region_mask` turns into the same mask. None where there is none."""
+    """The squares of all True bins of a mask (rows, columns), united, in um; None where there is none.
+
+    :func:`region_mask` turns them into the same mask.
+    """
     edges = np.diff(np.pad(mask.astype(np.int8), ((0, 0), (1, 1))), axis=1)  # 1 where a run of bins begins, -1 after it
     (row, first), (_, last) = (np.nonzero(edges == step) for step in (1, -1))
     if not len(row):
@@ -291,7 +294,7 @@ _PART = re.compile(r"(?P<name>.+) \[(?P<part>\d+)/(?P<parts>\d+)\]")
 
 
 def _joined(outlines: list[Region]) -> list[Region]:
-    """What :func:`write_explorer_csv` took apart becomes one region again, at the place of its first part."""
+    """Join what :func:`write_explorer_csv` took apart to one region again, at the place of its first part."""
     regions = {region.name: region for region in outlines}
     for region in outlines:
         named = _PART.fullmatch(region.name)
@@ -310,7 +313,7 @@ def _joined(outlines: list[Region]) -> list[Region]:
 
 @dataclass(frozen=True)
 class Picture:
-    """What is to be known of a slide to tell um from pixels; all (rows, columns)."""
+    """Facts of a slide by which um are told from pixels; all (rows, columns)."""
 
     shape_px: tuple[int, int]
     pixel_size_um: float

@@ -62,7 +62,7 @@ class Reliability:
 
 @dataclass(frozen=True, eq=False)
 class Diagnostics:
-    """What the results page draws of one gene."""
+    """Diagnostics of one gene, which the results page draws."""
 
     gene: str
     histogram: ErrorHistogram

@@ -20,7 +20,7 @@ SSIM_WINDOW = 7
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """How close a map is to the truth. Lower MAE, higher PCC and SSIM are better; NaN where undefined."""
+    """Scores of a map against the truth. Lower MAE, higher PCC and SSIM are better; NaN where undefined."""
 
     mae: float
     """Mean absolute error on all tissue bins."""
@@ -43,7 +43,10 @@ class Scores:
 
 
 def truth_like(imputed: GeneMap, truth: GeneMap) -> np.ndarray:
-    """(rows, columns) the truth in the imputed map's normalised space, 0 outside the tissue."""
+    """(rows, columns) the truth in the imputed map's normalised space, 0 outside the tissue.
+
+    Raises :class:`S2SSTError` where the map holds counts or is of another grid.
+    """
     if imputed.normalisation is None:
         raise S2SSTError(f"Map {imputed.gene!r} holds counts, not imputed values; scores need an imputed map.")
     if truth.shape != imputed.shape:
@@ -55,7 +58,11 @@ def truth_like(imputed: GeneMap, truth: GeneMap) -> np.ndarray:
 
 
 def score(imputed: GeneMap, *, truth: GeneMap, sparse: SparseMap) -> Scores:
-    """Compare an imputed map with the truth, of which ``sparse`` was measured. Truth may hold counts."""
+    """Compare an imputed map with the truth, of which ``sparse`` was measured (Fang et al. 2025, section 2.6).
+
+    All three are of one (rows, columns) grid; truth may hold counts. Errors are in the normalised space.
+    Raises :class:`S2SSTError` where the map holds counts or the grids differ, :class:`BundleError` where totals are needed.
+    """
     expected = truth_like(imputed, truth)
     estimated = np.where(imputed.tissue, imputed.values, np.float32(0))
     tissue = imputed.tissue
@@ -80,7 +87,10 @@ def score(imputed: GeneMap, *, truth: GeneMap, sparse: SparseMap) -> Scores:
 
 
 def error_map(imputed: GeneMap, truth: GeneMap) -> np.ndarray:
-    """(rows, columns) imputed minus true value in the normalised space, NaN outside the tissue."""
+    """(rows, columns) imputed minus true value in the normalised space, float32, NaN outside the tissue.
+
+    Raises :class:`S2SSTError` as :func:`score` does.
+    """
     error = imputed.values - truth_like(imputed, truth)
     return np.where(imputed.tissue, error, np.float32(np.nan)).astype(np.float32)
 

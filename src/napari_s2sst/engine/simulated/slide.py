@@ -111,7 +111,7 @@ def _simulation(seed: int) -> dict:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Only an empty folder, or an older or broken sample slide with nothing else in it, may be replaced."""
+    """Raise ExportError unless the folder is empty, or holds an older or broken sample slide and nothing else."""
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir():

@@ -37,7 +37,7 @@ def _features() -> tuple[list[str], list[str], list[str], list[str]]:
 
 
 def cell_names(number: int, rng: np.random.Generator) -> np.ndarray:
-    """Name cells by unique 32-bit numbers spelt with the letters a to p, and the number of the data set, as the instrument does."""
+    """(number,) names of cells: unique 32-bit numbers spelt with the letters a to p, and the data set's number, as on Xenium."""
     codes = np.unique(rng.integers(2**16, 2**32, number * 2))[:number]
     spelt = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
     return np.array([f"{code:08x}".translate(spelt) + "-1" for code in codes])

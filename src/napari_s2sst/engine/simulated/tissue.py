@@ -20,7 +20,7 @@ FIELD_UM = 2.0
 
 
 class Compartment(IntEnum):
-    """What a point of the section is made of. Later ones are drawn over earlier ones."""
+    """Kind of tissue at a point of the section. Later ones are drawn over earlier ones."""
 
     GLASS = 0
     STROMA = 1
@@ -107,7 +107,7 @@ class _Canvas:
         self.wobble = {scale: self.noise(scale) for scale in (8, 15, 28, 50)}
 
     def noise(self, scale_um: float) -> np.ndarray:
-        """A smooth random field of mean 0 and standard deviation 1, with structures of about `scale_um`."""
+        """(rows, columns) smooth random field of mean 0 and standard deviation 1, with structures of about `scale_um`."""
         step = max(1, int(scale_um / FIELD_UM / 4))  # drawn coarse and interpolated: the same field, much sooner
         coarse = [length // step + 3 for length in self.shape]
         sigma = scale_um / FIELD_UM / step
@@ -117,7 +117,7 @@ class _Canvas:
         return (field - field.mean()) / field.std()
 
     def section(self) -> np.ndarray:
-        """True inside the tissue: a rounded block with an uneven rim and a tear."""
+        """(rows, columns) True inside the tissue: a rounded block with an uneven rim and a tear."""
         across = np.abs((self.x - WIDTH_UM / 2) / (0.452 * WIDTH_UM)) ** 2.8
         down = np.abs((self.y - HEIGHT_UM / 2) / (0.45 * HEIGHT_UM)) ** 2.8
         rim = across + down + 0.16 * self.noise(120) + 0.03 * self.noise(18)
@@ -126,7 +126,7 @@ class _Canvas:
         return (rim < 1) & (bite > 1) & (tear > 1)
 
     def blob(self, y, x, radius_x, radius_y, *, rough=0.15, turn=0.0) -> np.ndarray:
-        """Normalised distance from a wobbly ellipse's centre: 1 on its outline. Sizes in um, `turn` in radians."""
+        """(rows, columns) distance from a wobbly ellipse's centre, 1 on its outline. Sizes in um, `turn` in radians."""
         y, x = np.array((y, x)) + self.rng.normal(0, 6, 2)
         dx, dy = self.x - x, self.y - y
         along, across = np.cos(turn) * dx + np.sin(turn) * dy, np.cos(turn) * dy - np.sin(turn) * dx

@@ -78,9 +78,9 @@ class CountCube(FixedBins):
 
 
 def open_count_cube(path: str | Path, bin_um: float | None = None) -> CountCube:
-    """Open a .npz with ``counts``, ``genes`` and ``bin_um``; the side of a bin may be given where the file lacks it.
+    """Open a .npz with ``counts`` (genes, rows, columns), ``genes`` (genes,) and ``bin_um``, the side of a bin in um.
 
-    Raises :class:`BundleError` when it is not such a file.
+    ``bin_um`` may be given where the file lacks it. Raises :class:`BundleError` when it is not such a file.
     """
     given_um = bin_um
     path = local_path(path, "a .npz with counts, genes and bin_um")

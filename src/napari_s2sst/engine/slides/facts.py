@@ -88,7 +88,7 @@ def _bins(slide: Slide) -> str:
 
 
 def _pixel(slide: Slide) -> str:
-    """Only where the slide itself does not tell it."""
+    """Size of a pixel where a user gave it, or that it is unknown; empty where the slide itself tells it."""
     given_um = slide.given_um
     if given_um is not None and slide.pixel_size_um == given_um:
         return f"{given_um:g} um (as given)"

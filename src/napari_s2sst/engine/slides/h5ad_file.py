@@ -27,7 +27,7 @@ WANTED = "an .h5ad of spots on a square lattice"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class AnnDataFile:
-    """What the file holds, unchecked."""
+    """Content of the file, unchecked."""
 
     counts: sparse.csc_matrix | None
     """(spots, genes)."""
@@ -121,7 +121,7 @@ def _counts(table: Any) -> tuple[sparse.csc_matrix | None, str]:
 
 
 def are_counts(values: np.ndarray) -> bool:
-    """Whether all are whole numbers from 0 on."""
+    """Whether all values, of any shape, are whole numbers from 0 on."""
     if values.dtype.kind not in "iufb":
         return False
     return bool(np.isfinite(values).all() and (values >= 0).all() and (values == np.floor(values)).all())

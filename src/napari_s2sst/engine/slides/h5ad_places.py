@@ -130,7 +130,7 @@ def _upright(places: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 def _bins_from_coordinates(path: Path, xy: np.ndarray) -> tuple[np.ndarray, float]:
-    """What :func:`bins_of_spots` returns, from sorted unique coordinates; bins may be missing anywhere."""
+    """Bins and pitch as :func:`bins_of_spots` returns them, from sorted unique coordinates; bins may be missing anywhere."""
     if len(xy) == 1:
         raise BundleError(f"{path} has a single spot, and a map needs more. Choose another file.")
     near = np.median(cKDTree(xy).query(xy, k=2)[0][:, 1])
@@ -160,7 +160,7 @@ def _numbered(values: np.ndarray, pitch: float) -> tuple[np.ndarray, float | Non
 
 @dataclass(frozen=True)
 class BinScale:
-    """How large a bin is."""
+    """Size of a bin in um, and who said so."""
 
     bin_um: float
     pixel_size_um: float | None
@@ -178,7 +178,7 @@ def scale_of_bins(
     pitch_px: float | None,
     given_um: float | None = None,
 ) -> BinScale:
-    """How large a bin is. ``names`` are some of the spots' names, ``pitch_px`` pixels between two spots."""
+    """Size of a bin. ``names`` are some of the spots', ``pitch_px`` pixels between two spots, ``given_um`` a user's answer."""
     factors = list(_scalefactors(uns))
     pixel_um, by = _pixel_size(path, uns, factors, pitch_px)
     if given_um is not None:
@@ -224,7 +224,7 @@ def _pixel_size(
 
 
 def _metadata(path: Path) -> Mapping[str, Any]:
-    """What HEST's metadata beside the file says; empty where there is none."""
+    """Content of HEST's metadata beside the file; empty where there is none."""
     try:
         content = json.loads((path.parent.parent / "metadata" / f"{path.stem}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -241,7 +241,7 @@ def _named_size(path: Path, names: Sequence[str]) -> float | None:
 
 
 def _rounded(bin_um: float) -> float:
-    """To a tenth where that is less than 1 % off: a pixel size is never known better than that."""
+    """Round to a tenth where that is less than 1 % off: a pixel size is never known better than that."""
     return round(bin_um, 1) if bin_um >= 10 else round(bin_um, 2)
 
 

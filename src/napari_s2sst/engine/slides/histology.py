@@ -47,7 +47,7 @@ _SWAP = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]], float)
 
 @dataclass(frozen=True)
 class HistologyFiles:
-    """Which files there are; nothing has been read."""
+    """Files of a histology picture; nothing has been read."""
 
     picture: Path
     alignment: Path | None
@@ -127,7 +127,7 @@ def _is_other_slide(path: Path, folder: Path) -> bool:
 
 
 def _prefix(name: str) -> str:
-    """What stands before the word H&E, such as the sample's name."""
+    """Words before H&E in a file's name, such as the sample's."""
     word = _HE.search(name)
     return name[: word.start()].rstrip("_-. ").casefold() if word else ""
 

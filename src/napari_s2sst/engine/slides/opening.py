@@ -24,7 +24,7 @@ _KINDS: dict[str, SlideKind] = {".npz": "cube", ".h5ad": "spots"}
 
 
 def kind_of(path: str | Path) -> SlideKind:
-    """What a path is by its name alone, so that it is never told to be a ``store``. Never raises."""
+    """Kind of a slide by its path's name alone, so that it is never told to be a ``store``. Never raises."""
     path = Path(path)
     return "folder" if path.is_dir() else _KINDS.get(path.suffix.lower(), "folder")
 

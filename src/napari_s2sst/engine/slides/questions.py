@@ -22,7 +22,7 @@ SizeKind = Literal["pixel", "bin", "unit"]
 
 @dataclass(frozen=True, kw_only=True)
 class SizeQuestion:
-    """What is to be asked."""
+    """A question about a size, for a dialog."""
 
     path: Path
     kind: SizeKind
@@ -37,7 +37,7 @@ class SizeQuestion:
 
 
 def question_of(slide: Slide) -> SizeQuestion | None:
-    """What to ask of an opened slide; None where it tells everything."""
+    """The question to ask of an opened slide; None where it tells everything."""
     name = slide.path.name
     if slide.bin_is_assumed:
         return SizeQuestion(
@@ -62,7 +62,7 @@ def question_of(slide: Slide) -> SizeQuestion | None:
 
 
 def question_to(path: str | Path) -> SizeQuestion | None:
-    """What to ask of a slide that could not be opened; None where that is not what is wrong with it."""
+    """The question to ask of a slide that could not be opened; None where that is not what is wrong with it."""
     path = Path(path)
     if kind_of(path) == "cube" and _lacks_bin(path):
         return SizeQuestion(

@@ -95,7 +95,7 @@ class PointsTable(TranscriptTable):
 
     @cached_property
     def _stored_extent_um(self) -> tuple[float, float, float, float] | None:
-        """From the statistics of all row groups, where the axes stay what they are."""
+        """Extent by the statistics of all row groups, (y0, x0, y1, x1) in um; None where the axes do not stay what they are."""
         if self.to_um[0, 1] or self.to_um[1, 0]:
             return None
         ends: dict[str, list[float]] = {"x": [], "y": []}
@@ -120,7 +120,7 @@ class PointsTable(TranscriptTable):
             yield from self._of_part(part, wanted)
 
     def pieces(self, columns: Iterable[str | None]) -> Iterator[Iterable[pa.RecordBatch]]:
-        """What :meth:`batches` gives, in pieces that threads may read at the same time: a part each."""
+        """Batches as :meth:`batches` gives them, in pieces that threads may read at the same time: a part each."""
         wanted = list(columns)
         return (self._of_part(part, wanted) for part in self.parts)
 

@@ -220,7 +220,7 @@ def _is_coloured(held: Any) -> bool:
 
 
 def _clean(matrix: np.ndarray) -> np.ndarray:
-    """Without the rounding of an inverse and a product, so that um which were not moved stay what they were, bit for bit."""
+    """Remove the rounding of an inverse and a product, so that um which were not moved stay what they were, bit for bit."""
     rounded = np.round(matrix, 9)
     return np.where(np.abs(matrix - rounded) < 1e-10, rounded, matrix)
 

@@ -80,7 +80,7 @@ def place_of(path: Path) -> tuple[Path, tuple[str, str] | None] | None:
 
 
 def attributes(folder: Path) -> Mapping[str, Any]:
-    """What a group's own file says, of zarr 3 or 2; empty where there is none. Raises ValueError when it is damaged."""
+    """Attributes in a group's own file, of zarr 3 or 2; empty where there is none. Raises ValueError when it is damaged."""
     for name in _ATTRIBUTES:
         if (folder / name).is_file():
             said = json.loads((folder / name).read_text(encoding="utf-8"))
@@ -195,7 +195,7 @@ def _is_store(folder: Path) -> bool:
 
 
 def _matrices(sd: Any, held: Any) -> dict[str, np.ndarray]:
-    """Those that are matrices on x and y; what mixes z into them, or is no matrix, is left out."""
+    """Transformations that are matrices on x and y; what mixes z into them, or is no matrix, is left out."""
     is_points = hasattr(held, "columns")
     axes = ("x", "y", "z") if is_points and "z" in held.columns else ("x", "y")
     matrices = {}

@@ -37,7 +37,7 @@ _COLUMNS = ("transcripts", "bins_share", "morans_i")
 
 @dataclass(frozen=True)
 class GeneStructure:
-    """How a gene lies on a slide, at one bin size."""
+    """Structure of a gene on a slide, at one bin size."""
 
     transcripts: int
     """On the whole slide, of the quality asked for."""

@@ -92,7 +92,7 @@ class Bundle(TranscriptSlide):
 
     @cached_property
     def pixel_size_um(self) -> float | None:
-        """Of the morphology image: from the manifest, else from the image, else as given to :func:`open_xenium`.
+        """Size of the morphology image's pixel: from the manifest, else the image, else as given to :func:`open_xenium`.
 
         None where nobody says; it is never assumed.
         """
@@ -155,8 +155,9 @@ def is_xenium(path: str | Path) -> bool:
 def open_xenium(path: str | Path, pixel_size_um: float | None = None) -> Bundle:
     """Open the folder that a Xenium instrument wrote, or its experiment.xenium.
 
-    ``pixel_size_um`` of the morphology image is taken where neither experiment.xenium nor the image tells it. Raises
-    :class:`BundleError` when there is no such folder, it is no Xenium folder, or it has no transcripts.
+    ``pixel_size_um``, um a pixel of the morphology image, is taken where neither experiment.xenium nor the image tells it.
+    Raises :class:`BundleError` when there is no such folder, it is no Xenium folder, it has no transcripts, or the given pixel
+    size is no length.
     """
     path = local_path(path, "the folder that the instrument wrote")
     if pixel_size_um is not None and not is_length(pixel_size_um):

@@ -49,7 +49,7 @@ _ROWS = "rows as JSON"
 
 @dataclass(frozen=True, kw_only=True)
 class Unfinished:
-    """What a checkpoint is of, for a person to decide whether to go on from it."""
+    """Facts of a checkpoint, for a person to decide whether to go on from it."""
 
     path: Path
     genes: tuple[str, ...]
@@ -94,7 +94,7 @@ class Saved:
 
 
 def identity(maps: Sequence[SparseMap], config: RunConfig, first: Trained | None) -> dict[str, Any]:
-    """What a checkpoint must share with a training that goes on from it; plain values for JSON."""
+    """Facts that a checkpoint must share with a training that goes on from it; plain values for JSON."""
     return {
         "genes": [sparse.gene for sparse in maps],
         "input_sha256": sparse_hash(maps),
@@ -147,7 +147,7 @@ def load_state(path: Path) -> Saved:
 
 
 def unfinished(path: str | Path) -> Unfinished | None:
-    """What a checkpoint is of, read without its weights; None where there is no file. Raises :class:`CheckpointError`."""
+    """Facts of a checkpoint, read without its weights; None where there is no file. Raises :class:`CheckpointError`."""
     path = Path(path).expanduser()
     if not path.is_file():
         return None
@@ -225,7 +225,7 @@ def _hash(weights: Mapping[str, Tensor]) -> str:
 
 @dataclass
 class CheckpointWriter:
-    """Where a training keeps its state, how often, and whether it begins with what is kept there."""
+    """Writer of a training's checkpoints: where, how often, and whether the training begins with what is kept there."""
 
     path: Path
     every_s: float = CHECKPOINT_EVERY_S
@@ -237,7 +237,7 @@ class CheckpointWriter:
         self._is_problem_told = False
 
     def saved(self) -> Saved | None:
-        """What the training is to go on from, if anything. Raises :class:`CheckpointError`."""
+        """State that the training is to go on from, if any. Raises :class:`CheckpointError`."""
         return load_state(self.path) if self.resume and self.path.is_file() else None
 
     def begin(self, identity: Mapping[str, Any], saved: Saved | None) -> None:

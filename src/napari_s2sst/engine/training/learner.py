@@ -63,7 +63,7 @@ def steps_within(seconds: float, durations_s: Sequence[float]) -> int | None:
 
 
 def running_mean(mean: Tensor, weight: Tensor, averaged: Tensor, *, decay: float) -> Tensor:
-    """The mean with one more weight in it; short at first, so that the random start is forgotten soon."""
+    """The mean (any shape) with one more weight in it; short at first, so that the random start is forgotten soon."""
     n = float(averaged)
     return mean.lerp(weight, 1 - min(decay, (1 + n) / (10 + n)))
 
@@ -108,7 +108,7 @@ class Learner:
         return bool(self._optimiser.state)
 
     def averaged(self) -> CDCIN:
-        """What predicts: the network of the running mean, where there is one yet."""
+        """The network that predicts: that of the running mean, where there is one yet."""
         mean = self._mean if self.has_learnt else None
         return (self.network if mean is None else mean.module).eval()
 

@@ -51,7 +51,7 @@ class TrainingRun:
         start: Trained | None = None,
         writer: CheckpointWriter | None = None,
     ) -> None:
-        """As :func:`~.training.train` has it; ``writer`` keeps the training, and may hold one that this is to go on from."""
+        """Prepare a :func:`~.training.train`; ``writer`` keeps the training, and may hold one that this is to go on from."""
         self.maps = maps  # of a large panel each is made when it is asked for
         self.stride = common_stride(maps)
         config = config.resolved(self.stride, from_memory=start is not None)
@@ -206,7 +206,7 @@ class TrainingRun:
         return bool(self.held_out) and knows_much and self.progress.step == 0 and self.best.weights is None
 
     def _is_validation_due(self) -> bool:
-        """Not before a time limit has become a number of steps, so that both see the same weights."""
+        """Whether to validate; not before a time limit has become a number of steps, so that both see the same weights."""
         step, steps = self.progress.step, self.progress.steps
         if not self.held_out or not steps:
             return False

@@ -77,12 +77,12 @@ class Recovery:
         return bool(self._high) or not self._learner.is_finite()
 
     def go_back(self) -> None:
-        """To the last good weights, at half the rate. There must be some."""
+        """Return to the last good weights, at half the rate. There must be some."""
         self._learner.restore(self.good)
         self.count, self.rate, self._high = self.count + 1, self.rate / 2, 0
 
     def record(self) -> dict[str, Any]:
-        """What is to be kept beside :attr:`good`, for JSON."""
+        """Values to keep beside :attr:`good`, for JSON."""
         return {
             "good_step": self.good_step, "count": self.count, "rate": self.rate, "first": self._first,
             "high": self._high,
@@ -150,7 +150,7 @@ class Forward:
         return self.call is not self._network
 
     def gives_up(self, called: nn.Module, error: RuntimeError) -> str | None:
-        """What to tell, if an error of a step that called this was the compiler's; the network is called as it is from now on.
+        """Tell that an error of a step that called this was the compiler's; the network is called as it is from now on.
 
         None where it was another error; nothing to tell ("") where another part of the step has told it.
         """

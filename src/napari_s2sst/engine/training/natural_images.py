@@ -58,7 +58,7 @@ def read_gray(path: Path) -> np.ndarray:
 
 
 def read_pictures(folder: Path | None) -> list[np.ndarray]:
-    """The pictures of a folder, or those bundled with scikit-image. Raises :class:`ConfigError` when there is none."""
+    """Grey (rows, columns) pictures of a folder, or those bundled with scikit-image. Raises :class:`ConfigError` on none."""
     if folder is None:
         home = Path(skimage.data.__file__).parent
         return [read_gray(home / name) for name in BUNDLED if (home / name).exists()]
@@ -92,7 +92,7 @@ class NaturalImages:
         return self._crop(pyramid[0], side)
 
     def counts(self, side: int) -> np.ndarray:
-        """Simulated counts: a picture or a random field as the rate of an overdispersed Poisson process."""
+        """(side, side) simulated counts: a picture or random field as the rate of an overdispersed Poisson process."""
         rng = self._rng
         rate = self._scaled(side) if rng.random() < PICTURES else self._random_field(side)
         if rng.random() < 0.5:

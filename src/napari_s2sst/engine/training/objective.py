@@ -27,7 +27,7 @@ Terms = dict[str, tuple[float, Tensor]]
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What one step learns from, or a part of it."""
+    """Patches that one step learns from, or a part of them."""
 
     slide: Patches
     pictures: Tensor
@@ -53,7 +53,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What the network is given of a step's patches, those of the slide first."""
+    """Inputs of the network: what it is shown of a step's patches, those of the slide first."""
 
     values: Tensor
     """(patches, 1, h, w) in the network's units."""
@@ -65,18 +65,18 @@ class _Shown:
     """Patches of the slide."""
 
     def estimates(self, network: nn.Module) -> list[Tensor]:
-        """Of each cascade, (patches, outputs, S h, S w)."""
+        """Estimates of each cascade, (patches, outputs, S h, S w)."""
         return network(self.values, self.measured, self.scale.unit)
 
     def split(self, estimates: list[Tensor], slide_stride: int = 1) -> tuple[list[Tensor], list[Tensor]]:
-        """Those of the slide's patches, every S-th bin of them, and those of the pictures'."""
+        """Estimates of the slide's patches, every S-th bin of them, and of the pictures'."""
         of_slide = [estimate[: self.slides, :, ::slide_stride, ::slide_stride] for estimate in estimates]
         return of_slide, [estimate[self.slides :] for estimate in estimates]
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """What a map is compared with, all (patches, 1, rows, columns)."""
+    """Targets that a map is compared with, all (patches, 1, rows, columns)."""
 
     known: Tensor
     """The true values in the network's units."""
@@ -129,7 +129,7 @@ class Objective:
         )
 
     def __call__(self, network: nn.Module, batch: Batch) -> Terms:
-        """Each term with its weight: the slide's ones lambda, the pictures' 1."""
+        """Terms of the loss, each with its weight: the slide's ones lambda, the pictures' 1."""
         return self._from_others(network, batch) if self._scattered else self._from_sparser(network, batch)
 
     def _from_others(self, network: nn.Module, batch: Batch) -> Terms:
@@ -203,7 +203,7 @@ class Objective:
         return values, torch.cat([slide.measured, torch.ones_like(values[len(slide.values) :])])
 
     def _shown(self, values: Tensor, measured: Tensor, slide: Patches, of_maps: NoiseScale) -> _Shown:
-        """With the noise of the slide's patches from their whole maps, that of the pictures from what is shown of them."""
+        """Inputs with the noise of the slide's patches from their whole maps, that of the pictures from what is shown of them."""
         count = len(slide.values)
         slides, pictures = of_maps[slide.of_map], noise_scale(values[count:], measured[count:])
         scale = NoiseScale(
@@ -212,7 +212,7 @@ class Objective:
         return _Shown(values, measured, scale, count)
 
     def _units(self, shown: _Shown) -> tuple[NoiseScale | None, NoiseScale | None]:
-        """In which errors of slide and picture patches are counted; None where that is the unit of the values."""
+        """Units of the errors of slide and picture patches; None where that is the unit of the values."""
         if not self._training.relative_loss:
             return None, None
         return shown.scale[: shown.slides], shown.scale[shown.slides :]

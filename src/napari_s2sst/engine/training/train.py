@@ -40,6 +40,9 @@ def train(
 ) -> Generator[Event, Command | None, Trained]:
     """Train one network on one or more sparse maps of the same stride; yields events, returns :class:`Trained`.
 
+    The losses are those of Fang et al. 2025, eqs 3-5 for the slide and 8-10 for pictures, or of a distribution where the
+    settings ask for quantiles. Times are seconds; errors in events are in the normalised space.
+
     ``start`` is a model whose weights are the first ones, whatever the settings' ``start_from`` says; it stays as it is.
     Going on on the same maps, keep the seed: the same bins are held out then, and the held-out error stays honest.
 
@@ -87,7 +90,7 @@ def fit(
     resume: bool = False,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> Trained:
-    """Train to the end. ``on_event`` sees every event; the rest and errors as :func:`train`."""
+    """Train to the end, as :func:`train` does, and raise what that raises. ``on_event`` sees every event."""
     training = train(
         maps, config, start=start, checkpoint=checkpoint, resume=resume, checkpoint_every_s=checkpoint_every_s
     )

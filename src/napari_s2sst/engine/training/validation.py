@@ -53,7 +53,10 @@ class HeldOut:
 
 
 def held_out_of(maps: Sequence[SparseMap], hidden: Sequence[np.ndarray], config: RunConfig) -> list[HeldOut]:
-    """The held-out bins of every map that has some and is large enough to thin; of at most four, spread over a panel."""
+    """The held-out bins of every map that has some and is large enough to thin; of at most four, spread over a panel.
+
+    ``hidden``: (lattice rows, lattice columns) of each map, True at its held-out bins.
+    """
     able = []
     for number, mask in enumerate(hidden):
         if mask.any():
@@ -80,7 +83,7 @@ def _held_out(sparse: SparseMap, hidden: np.ndarray, config: RunConfig) -> HeldO
 def _given(
     sparse: SparseMap, hidden: np.ndarray, config: RunConfig
 ) -> tuple[SparseMap, tuple[slice, slice], np.ndarray]:
-    """What the hidden bins are told from, where they lie in an estimate of it, and the targets of training that it lacks."""
+    """Map that the hidden bins are told from, where they lie in an estimate of it, and the targets of training that it lacks."""
     if config.training.hiding == "scattered":
         targets = _as_many(sparse.measured & ~hidden, hidden)
         given = sparse.without(hidden | targets)
@@ -93,7 +96,7 @@ def _given(
 
 
 def _as_many(able: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """As many bins of those that are able as are hidden, or half of them; always the same."""
+    """(lattice rows, lattice columns) as many of the able bins as are hidden, or half of them; always the same."""
     where = np.flatnonzero(able)
     chosen = np.zeros_like(able)
     count = min(int(hidden.sum()), len(where) // 2)
@@ -115,7 +118,7 @@ def classical_errors(held_out: Sequence[HeldOut], config: RunConfig) -> dict[str
 def estimates(
     network: CDCIN, held_out: Sequence[HeldOut], config: RunConfig, calibration: Calibration | None = None
 ) -> list[GeneMap]:
-    """Each map predicted from what is given of it, without symmetries."""
+    """Maps predicted from what is given of each, without symmetries."""
     once = config.imputation.model_copy(update={"symmetries": 1, "overlap": "hann"})
     kind, precision = config.grid.normalisation, config.training.precision
     return [
@@ -155,8 +158,8 @@ def _mean(values: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Loss:
-    """What the choice of weights looks at: every held-out bin's absolute and squared error, each over its mean for the
-    weights that came first, so that neither the median nor the mean is bought with the other."""
+    """Loss by which weights are chosen: every held-out bin's absolute and squared error, each over its mean for the weights
+    that came first, so that neither the median nor the mean is bought with the other."""
 
     errors: np.ndarray
     """(held-out bins of all maps,) absolute."""
@@ -193,7 +196,7 @@ def calibrate(estimated: Sequence[GeneMap], held_out: Sequence[HeldOut]) -> Cali
 
 
 class BestWeights:
-    """Those of the network that is validated, whenever they are better than all before.
+    """Weights of the network that is validated, whenever they are better than all before.
 
     What was learnt after them only fits the bins that training has as targets.
     """
@@ -225,17 +228,17 @@ class BestWeights:
         self.weights = {name: weight.clone() for name, weight in network.state_dict().items()}
 
     def _is_better(self, loss: Loss) -> bool:
-        """Than the best so far; than a start that knows much already only if chance hardly explains it."""
+        """Whether it is better than the best so far; than a start that knows much already only if chance hardly explains it."""
         if loss.over(self._first).mean() >= self._loss.over(self._first).mean():
             return False
         return self._from_random or loss.is_below(self._first, self._first)
 
     def record(self) -> dict[str, Any]:
-        """What is to be kept beside the tensors, for JSON."""
+        """Values to keep beside the tensors, for JSON."""
         return {"are_learnt": self.are_learnt, "since": self.since}
 
     def losses(self) -> dict[str, Tensor]:
-        """Errors of every held-out bin, with the best weights and with the first ones."""
+        """(held-out bins,) absolute errors, with the best weights and with the first ones."""
         losses = {"best": self._loss, "first": self._first}
         return {name: torch.tensor(loss.errors) for name, loss in losses.items() if loss is not None}
 

@@ -88,7 +88,7 @@ class CountCache:
     limit_bytes: int = LIMIT_BYTES
 
     def get(self, key: Mapping[str, Any]) -> Kept | None:
-        """What was kept under exactly this key; None where there is nothing, or nothing that is whole."""
+        """Read what was kept under exactly this key; None where there is nothing, or nothing that is whole."""
         path = self._place(key)
         try:
             with pq.ParquetFile(path) as file:
@@ -165,7 +165,7 @@ def cache_for(table: Path) -> CountCache | None:
 
 
 def file_key(path: Path) -> dict[str, Any] | None:
-    """What tells this file, as it is now, from every other one; None when it can't be read."""
+    """Facts that tell this file, as it is now, from every other one; None when it can't be read."""
     try:
         with path.open("rb") as file:
             facts = os.fstat(file.fileno())
@@ -190,7 +190,7 @@ def _users_folder() -> Path:
 
 
 def _packed(table: pa.Table) -> dict[str, Any]:
-    """How the columns are written: ascending bins as their differences, counts, of which there are few, as codes."""
+    """Encodings of the columns: ascending bins as their differences, counts, of which there are few, as codes."""
     ascending = [name for name in table.column_names if name == "bin"]
     others = [name for name in table.column_names if name != "bin"]
     return {"use_dictionary": others, "column_encoding": dict.fromkeys(ascending, "DELTA_BINARY_PACKED") or None}

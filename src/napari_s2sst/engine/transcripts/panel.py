@@ -36,7 +36,7 @@ class SparsePanel:
         return len(self.starts) - 1
 
     def occupied(self, gene: int) -> tuple[np.ndarray, np.ndarray]:
-        """Flat bin numbers of one gene, and the counts there."""
+        """(occupied,) flat bin numbers of one gene, and the counts there."""
         part = slice(self.starts[gene], self.starts[gene + 1])
         return self.bins[part], self.counts[part]
 
@@ -98,7 +98,7 @@ class MapsOnDemand(Sequence[GeneMap]):
 
 
 def counted(numbers: np.ndarray, genes: int, shape: tuple[int, int]) -> SparsePanel:
-    """Counts of points, each given as the number of its counter, gene x bins + bin, in any order. Puts them in order."""
+    """Counts of points (n,), each the number of its counter, gene x bins + bin, in any order. Puts them in order."""
     size = shape[0] * shape[1]
     numbers.sort()
     changes = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1

@@ -43,7 +43,7 @@ MAX_SLIDE_UM = 100_000.0
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What one pass over the names tells."""
+    """Survey of a table's names, made in one pass."""
 
     names: tuple[str, ...]
     counts: np.ndarray
@@ -54,13 +54,13 @@ class Survey:
     """(y0, x0, y1, x1) of the finite coordinates; None where they were not read, or where there are none."""
 
     def columns(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What the cache keeps of it: columns and notes."""
+        """Columns and notes that the cache keeps of it."""
         columns = {"name": list(self.names), "count": self.counts, "is_gene": self.is_gene}
         return columns, {"rows": self.rows, "extent_um": self.extent_um}
 
     @classmethod
     def of_kept(cls, kept: Kept | None) -> Survey | None:
-        """From the cache; None where there is nothing, or it is damaged."""
+        """Make one from the cache; None where there is nothing, or it is damaged."""
         columns = kept and kept.columns()
         if (
             not columns
@@ -132,7 +132,7 @@ class TranscriptTable:
         return survey
 
     def cache_key(self, kind: str, **how: Any) -> dict[str, Any] | None:
-        """What tells something counted of this file from everything else that is kept; None where nothing is."""
+        """Key that tells something counted of this file from everything else that is kept; None where nothing is."""
         file = file_key(self.path) if self.cache else None
         return file and {"kind": kind, **file, "panel": sorted(self.panel.items()), **how}
 
@@ -226,7 +226,7 @@ class TranscriptTable:
         return read_batches(self.path, self._present(columns))
 
     def pieces(self, columns: Iterable[str | None]) -> Iterator[Iterable[pa.RecordBatch]]:
-        """What :meth:`batches` gives, in pieces that threads may read at the same time, in the table's order."""
+        """Batches as :meth:`batches` gives them, in pieces that threads may read at the same time, in the table's order."""
         return read_pieces(self.path, self._present(columns))
 
     def _present(self, columns: Iterable[str | None]) -> list[str]:

@@ -48,7 +48,7 @@ class Extras(Controller):
 
     @property
     def loading(self) -> bool:
-        """Something is being read, beside all else."""
+        """Whether something is being read, beside all else."""
         return any(background.busy for background in self._loading.values())
 
     def setSlide(self, slide: Slide | None) -> None:
@@ -101,7 +101,7 @@ class Extras(Controller):
         )
 
     def _reason(self, key: str) -> str:
-        """Why there is no such layer, or ""."""
+        """Reason why there is no such layer, or ""."""
         if self._slide is None:
             return "Open a slide first."
         if key == TRANSCRIPTS and key not in self._without and not self._genes:

@@ -34,11 +34,11 @@ class Instant(Controller):
 
     @property
     def imputing(self) -> bool:
-        """It works in the background, beside all else."""
+        """Whether it works in the background, beside all else."""
         return self._background.busy
 
     def switch(self, on: bool) -> None:
-        """Whether it imputes at all; when it is switched on it begins."""
+        """Set whether it imputes at all; when it is switched on it begins."""
         self._on = on
         self.start()
 
@@ -71,7 +71,7 @@ class Instant(Controller):
         self._late = None
 
     def _counted(self) -> CountedJob:
-        """What is chosen now, as a run of the preset ``instant``."""
+        """Choices in the window now, as a run of the preset ``instant``."""
         session, chosen, slide = self.session, self.session.config, self.session.slide
         config = RunConfig.preset(
             "instant", bin_um=chosen.grid.bin_um, min_qv=chosen.grid.min_qv, stride=chosen.sampling.stride,
@@ -93,7 +93,7 @@ class Instant(Controller):
         self._background.start(lambda: tasks.score_instant(counted), lambda result: self._judged(counted, result))
 
     def _judged(self, counted: CountedJob, result: Any) -> None:
-        """Unless a run's result is looked at by now."""
+        """Show the judged result, unless a run's result is looked at by now."""
         shown = self.session.shown
         if self._holds(counted) and (shown is None or shown.number == 0):
             entry = Entry(result)
@@ -103,7 +103,7 @@ class Instant(Controller):
             self._put_late()
 
     def _put_late(self) -> None:
-        """What is compared just now is left in peace."""
+        """Put the judged layers into the viewer, unless something is compared just now."""
         entry = self._late
         if entry is not None and self.results.comparison.mode is CompareMode.OFF:
             self._late = None

@@ -72,7 +72,7 @@ class Reporting(Controller):
             self._menu.removeAction(self.action)
 
     def _put_into_menu(self) -> None:
-        """Again where napari has built its menu anew."""
+        """Add the entry again where napari has built its menu anew."""
         if self.action not in self._menu.actions():
             self._menu.addAction(self.action)
 

@@ -112,7 +112,7 @@ class Results(Controller):
 
     @property
     def _can_remove(self) -> bool:
-        """Not what is imputed instantly, which would be there again; not while a run or an export uses it."""
+        """Whether the shown result may go: not an instant one, which would be there again; not while a run or export uses it."""
         session = self.session
         return session.shown is not None and session.shown.number > 0 and not (session.running or session.busy)
 

@@ -99,7 +99,7 @@ class Resuming(Controller):
         self.follow()
 
     def _tell(self, problem: str) -> None:
-        """In place of the offer."""
+        """Show a problem in place of the offer."""
         self._offers[0] = self.offered = replace(self.offered, problem=problem)
         self._offer()
 
@@ -157,7 +157,7 @@ class Resuming(Controller):
         self._recalling.start(lambda: tasks.recall(going_on, slide, edited), self._go_on)
 
     def _set_regions_back(self) -> None:
-        """What was drawn meanwhile stays, and counts no more."""
+        """Put the training's regions back. What was drawn meanwhile stays, and counts no more."""
         wanted = {region.name: region for region in self._going_on.record.regions}
         used = {region.name: region for region in self.regions.value()}
         same = {name for name in wanted if name in used and used[name].polygon.equals(wanted[name].polygon)}

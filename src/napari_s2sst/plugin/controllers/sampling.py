@@ -28,7 +28,7 @@ class ChosenSampling(Controller):
         tissue.changed.connect(self._tissue_edited)
 
     def change(self, sampling: Sampling) -> None:
-        """Other bins are counted anew; another stride or mode shows at once."""
+        """Take over the change: other bins are counted anew; another stride or mode shows at once."""
         same_bins = sampling.bin_um == self.session.sampling.bin_um
         self.session.sampling = sampling
         if not same_bins:

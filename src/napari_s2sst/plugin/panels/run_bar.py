@@ -64,7 +64,7 @@ class RunBar(QWidget):
         self._name_train_button()
 
     def setTrains(self, trains: bool) -> None:
-        """Whether the settings train at all, or only impute with weights that are there."""
+        """Set whether the settings train at all, or only impute with weights that are there."""
         self._trains = trains
         self._name_train_button()
 
@@ -93,7 +93,7 @@ class RunBar(QWidget):
         self.line.setText(text)
 
     def setQueue(self, done: int, total: int, gene: str) -> None:
-        """So many of the genes are done and this one is under way; nothing is shown of a single one."""
+        """Show that so many of the genes are done and which one is under way; nothing where there is a single one."""
         self._queue = (done, total, gene)
         several = total > 1
         self.queue_bar.setVisible(several)

@@ -18,7 +18,7 @@ _Outcome = tuple[int, Any, Exception | None]
 
 
 def _attempt(number: int, function: Callable[[], Any]) -> _Outcome:
-    """Whose it is, and its result or its error."""
+    """Run one task: its number, and its result or its error."""
     try:
         return number, function(), None
     except Exception as error:
@@ -27,7 +27,7 @@ def _attempt(number: int, function: Callable[[], Any]) -> _Outcome:
 
 class _QuietWorker(FunctionWorker):
     def run(self) -> None:
-        """Called in the thread."""
+        """Run in the thread."""
         try:
             super().run()
         except RuntimeError:  # the program has ended, and Qt has taken the worker's signals along

@@ -60,7 +60,7 @@ class Request:
         return job.prepared()
 
     def training(self) -> TrainingPlan | None:
-        """How it is trained; None: not at all."""
+        """Plan of the training; None: there is none."""
         if not self.trains:
             return None
         return TrainingPlan(

@@ -49,7 +49,7 @@ def run(request: Request) -> Generator[RunEvent, Command | Hold | None, Result]:
 
 
 def about(request: Request) -> str:
-    """What a log should hold of a run that failed; no data of its slide."""
+    """Facts of a run that failed, for a log; no data of its slide."""
     from ...engine.reports.report import processors, settings_text
 
     maps = request.job.maps
@@ -71,7 +71,7 @@ class RunWorker(GeneratorWorker):
         self._over = False
 
     def run(self) -> None:
-        """Called in the thread. What is left is let go of when no more steps are taken: they would write it anew."""
+        """Run in the thread. What is left is let go of when no more steps are taken: they would write it anew."""
         try:
             super().run()
         except RuntimeError:  # the window has gone and taken the signals along; raised further it would end the program
@@ -94,11 +94,11 @@ class RunWorker(GeneratorWorker):
         self.resume()
 
     def hold(self, rests: bool) -> None:
-        """Of a training elsewhere: it would take its steps whether it is listened to or not."""
+        """Hold a training elsewhere: it would take its steps whether it is listened to or not."""
         self.send(Hold.PAUSE if rests else Hold.RESUME)
 
     def stop(self) -> None:
-        """Only when the session can. A paused worker is woken, as it reads nothing in its sleep."""
+        """Stop the training; only when the session can. A paused worker is woken, as it reads nothing in its sleep."""
         self.send(Command.STOP)
         self.resume()
 

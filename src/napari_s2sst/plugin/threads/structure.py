@@ -49,7 +49,7 @@ class StructureTask(QObject):
         self._worker.start()
 
     def abandon(self) -> None:
-        """Nothing more is told of what is under way; its thread ends after the part, or the pass, that it is in."""
+        """Tell nothing more of what is under way; its thread ends after the part, or the pass, that it is in."""
         if self._worker is not None:
             self._worker.quit()
             self._worker = None

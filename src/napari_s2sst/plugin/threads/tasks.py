@@ -86,7 +86,7 @@ def count_genes(
 
 @dataclass(frozen=True, eq=False)
 class Recalled:
-    """What a training that was interrupted goes on with."""
+    """Counts, weights and settings that a training that was interrupted goes on with."""
 
     counted: Counted
     """Its genes, then those that were waiting."""
@@ -123,7 +123,7 @@ def recall(interrupted: Interrupted, slide: Slide, edited: Edited) -> Recalled:
 
 
 def impute_instantly(counted: CountedJob) -> Result:
-    """What the weights that come with the program make of a map, without looking at anything first. Raises S2SSTError.
+    """Impute with the weights that come with the program, without looking at anything first. Raises S2SSTError.
 
     Image and other genes take part if what they tell is known already.
     """
@@ -145,7 +145,7 @@ def impute_instantly(counted: CountedJob) -> Result:
 
 
 def score_instant(counted: CountedJob) -> Result:
-    """The same with an uncertainty stretched to fit held-out bins, scored beside the classical methods."""
+    """Impute with an uncertainty stretched to fit held-out bins, and score beside the classical methods."""
     from ...engine.runs.run import complete
     from ...engine.training.train import fit
 
@@ -155,7 +155,7 @@ def score_instant(counted: CountedJob) -> Result:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """What the results page says beyond scores."""
+    """Judgement of a result beyond its scores, for the results page."""
 
     diagnostics: Diagnostics | None
     regions: tuple[RegionRow, ...]
@@ -164,7 +164,7 @@ class Judged:
 def judge(
     regions: tuple[Region, ...], sparse: SparseMap, imputed: GeneMap, truth: GeneMap | None, scores: Any
 ) -> Judged:
-    """How errors are spread, whether the uncertainty is honest, and each region by itself."""
+    """Judge how errors are spread, whether the uncertainty is honest, and each region by itself."""
     from ...engine.scores.diagnostics import diagnose
     from ...engine.scores.regions import region_rows
 
@@ -174,7 +174,7 @@ def judge(
 
 @dataclass(frozen=True)
 class Written:
-    """What an export wrote."""
+    """Files and tables that an export wrote."""
 
     files: list[Path]
     tables: list[str]

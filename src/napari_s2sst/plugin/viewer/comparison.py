@@ -35,7 +35,7 @@ class CompareMode(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareChoice:
-    """What is compared, by the layers' names."""
+    """Choice of what is compared, by the layers' names."""
 
     mode: CompareMode = CompareMode.OFF
     first: str = ""
@@ -47,7 +47,7 @@ class CompareChoice:
 
 @dataclass(kw_only=True)
 class _Before:
-    """What is put back at the end."""
+    """State of the viewer that is put back at the end."""
 
     visible: dict[Layer, bool]
     grid: tuple[bool, int, tuple[int, int], float]
@@ -261,7 +261,7 @@ def best_shape(count: int, sides: tuple[float, float], canvas: tuple[float, floa
 
 
 def _space(layer: Layer) -> Any:
-    """What a map's values are, so that only like is drawn like like; None for all other layers."""
+    """Space of a map's values, so that only like is drawn like like; None for all other layers."""
     kind = getattr(layer, "metadata", {}).get("s2sst_kind")
     if kind is None or not isinstance(layer, Image):
         return None

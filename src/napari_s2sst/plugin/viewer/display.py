@@ -54,7 +54,7 @@ class Display(QObject):
 
     @property
     def busy(self) -> bool:
-        """More layers are about to come."""
+        """Whether more layers are about to come."""
         return bool(self._later)
 
     @property
@@ -63,7 +63,7 @@ class Display(QObject):
         return self._run_number
 
     def forget(self) -> None:
-        """Nothing that waits is done any more."""
+        """Drop what waits."""
         self._later.clear()
         self._turn.stop()
 
@@ -110,7 +110,7 @@ class Display(QObject):
         self._lattice = self._put(self._lattice, layers.lattice_layer(gene_map, stride), True)
 
     def kinds(self) -> tuple[str, ...]:
-        """What can be looked at now: the counts, and the layers of the shown result."""
+        """Kinds of layers that can be looked at now: the counts, and those of the shown result."""
         counts = (COUNTS,) if self._counts in self.viewer.layers else ()
         return (*counts, *(kind for kind in layers.KINDS if self.layer(kind) is not None))
 
@@ -178,7 +178,7 @@ class Display(QObject):
             self._remove(layer)
 
     def show_nothing(self) -> None:
-        """No result is left: the counts are seen."""
+        """Show the counts, as no result is left."""
         self._shown = None
         self.look_at(COUNTS)
 

@@ -149,7 +149,7 @@ class Divider(QObject):
         return abs(event.position[-1] - self._at()) * camera_of(self.viewer).zoom <= GRAB_PX
 
     def _hover(self, _viewer: Any, event: Any) -> None:
-        """Near the line a drag moves it and not the view."""
+        """Let a drag near the line move it and not the view."""
         if self._near(event):
             camera = camera_of(self.viewer)
             if self._pan is None:

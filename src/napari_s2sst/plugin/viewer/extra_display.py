@@ -80,7 +80,7 @@ class ExtraDisplay(QObject):
                 self.viewer.layers.remove(layer)
 
     def forget(self) -> None:
-        """Nothing that waits is done any more, and the viewer is let go; layers stay in it."""
+        """Drop what waits, and let the viewer go; layers stay in it."""
         for source, slot in self._connected:
             source.disconnect(slot)
         self._connected = []
@@ -118,7 +118,7 @@ class ExtraDisplay(QObject):
                 layers.move(layers.index(layer), len(layers))
 
     def _lay_on_slide(self, layer: Layer) -> None:
-        """Over the slide's stains and under the maps."""
+        """Lay it over the slide's stains and under the maps."""
         layers = self.viewer.layers
         stains = [place for place, other in enumerate(layers) if slide_of(other) is not None]
         layers.move(layers.index(layer), max(stains, default=-1) + 1)

@@ -280,7 +280,7 @@ def _look(kind: str, gene: str, colormap: Any, limits: tuple[float, float]) -> d
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
-    """From 0 to nearly the largest value: one hot bin must not darken all others."""
+    """Contrast limits from 0 to nearly the largest value: one hot bin must not darken all others."""
     top = float(np.percentile(values, 99.5)) if np.size(values) else 0.0
     return 0.0, top if top > 0 else max(float(np.max(values, initial=0.0)), 1.0)
 

@@ -21,7 +21,7 @@ SAME_WIDTH = 1.25
 
 @dataclass(frozen=True)
 class View:
-    """What a viewer shows."""
+    """View of a viewer: its rectangle on the slide, and its scale."""
 
     rectangle_um: tuple[float, float, float, float]
     """(y0, x0, y1, x1)."""

@@ -251,7 +251,7 @@ def _polygon(kind: str, corners: np.ndarray) -> Polygon | MultiPolygon | None:
 
 
 def _areal(geometry: Any) -> Polygon | MultiPolygon | None:
-    """Only what has an area; None where nothing has."""
+    """Parts of a geometry that have an area; None where nothing has."""
     from shapely.geometry import MultiPolygon
 
     parts = [part for part in getattr(geometry, "geoms", [geometry]) if part.geom_type == "Polygon" and part.area > 0]

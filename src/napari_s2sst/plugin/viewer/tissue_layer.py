@@ -94,7 +94,7 @@ class TissueLayer(QObject):
 
     @property
     def edited(self) -> bool:
-        """Something is painted or erased."""
+        """Whether something is painted or erased."""
         return self._edits is not None and bool(self._edits.values.any())
 
     def show(self, gene_map: GeneMap) -> None:

@@ -76,7 +76,7 @@ def layers_of(channels: Channels, path: Path) -> list[LayerData]:
 
 
 def _look(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells a layer from another one of the same values, as JSON knows it."""
+    """Look of a layer, which tells it from another one of the same values, as JSON knows it."""
     about = {
         key: value
         for key, value in meta["metadata"].items()

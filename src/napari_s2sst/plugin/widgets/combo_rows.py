@@ -12,7 +12,7 @@ _CHOOSABLE = 1 | 32
 
 
 def enable_row(box: QComboBox, row: int, *, on: bool) -> None:
-    """Whether a row can be chosen.
+    """Set whether a row can be chosen.
 
     Without ``box.model().item(row)``: PySide6 keeps that object after ``clear()`` has deleted it, and takes the event that
     later lies at its place for it.

@@ -126,7 +126,7 @@ class ResultPanel(QWidget):
         self._none.setVisible(not names)
 
     def setRemovable(self, on: bool) -> None:
-        """Whether the shown result may be taken away now."""
+        """Set whether the shown result may be taken away now."""
         self.remove_button.setEnabled(on)
 
     def setRemoved(self, name: str) -> None:
@@ -136,7 +136,7 @@ class ResultPanel(QWidget):
             widget.setVisible(bool(name))
 
     def clear(self) -> None:
-        """Nothing is shown of a result; the list of results stays."""
+        """Show nothing of a result; the list of results stays."""
         self._title.setText("")
         self._title.hide()
         self.table.hide()
@@ -198,7 +198,7 @@ def _figure(value: float | None, digits: int = 3) -> str:
 
 
 def _best(scores: Mapping[str, Any], field: str, choose: Any) -> str | None:
-    """As it is printed, so that equal figures are all bold."""
+    """The best figure as it is printed, so that equal figures are all bold."""
     values = [getattr(score, field) for score in scores.values()]
     best = choose((value for value in values if not math.isnan(value)), default=None)
     return None if best is None else _figure(best)

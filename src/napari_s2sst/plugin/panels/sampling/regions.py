@@ -159,7 +159,7 @@ class RegionPanel(QWidget):
         self._tools.setTool(mode, holes)
 
     def setPixelsOffered(self, on: bool) -> None:
-        """Whether files may count in pixels: the slide has a picture, and the size of its pixels is known."""
+        """Set whether files may count in pixels: the slide has a picture, and the size of its pixels is known."""
         self._has_pixels = on
 
     def setIconColour(self, colour: str) -> None:
@@ -167,11 +167,11 @@ class RegionPanel(QWidget):
         self._tools.setIconColour(colour)
 
     def forget(self) -> None:
-        """Nothing that waits is told any more."""
+        """Drop what waits to be told."""
         self._settle.stop()
 
     def setEnabledParts(self, *, can_change: bool) -> None:
-        """Nothing can be drawn, ticked or deleted while a training uses the regions; they can be exported."""
+        """Enable drawing, ticking and deleting, but not while a training uses the regions; they can be exported."""
         self._can_change = can_change
         with signals_blocked(self.list):
             for item in self._items():

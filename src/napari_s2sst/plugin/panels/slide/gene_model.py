@@ -190,7 +190,7 @@ class GeneModel(QAbstractTableModel):
         self._row[self._shown] = np.arange(len(self._shown))
 
     def _title(self, column: int) -> str:
-        """With an arrow, as Qt's own lies over right-aligned text."""
+        """Title of a column, with an arrow, as Qt's own lies over right-aligned text."""
         if column != self._sorted_by[0]:
             return TITLES[column]
         arrow = DOWN if self._sorted_by[1] == Qt.SortOrder.DescendingOrder else UP

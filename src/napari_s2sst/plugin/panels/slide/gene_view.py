@@ -112,7 +112,7 @@ class GeneView(QTableView):
         self.setMinimumHeight(header.sizeHint().height() + ROWS_SEEN * ROW_PX + 2 * self.frameWidth() + 2)
 
     def toggle_sort(self, column: int) -> None:
-        """As a click on the column's head."""
+        """Sort as a click on the column's head does."""
         header = self.horizontalHeader()
         falling = Qt.SortOrder.DescendingOrder
         if header.sortIndicatorSection() == column:
@@ -122,7 +122,7 @@ class GeneView(QTableView):
         self.sortByColumn(column, order)
 
     def select_rows(self, rows: list[int], current: int) -> None:
-        """Exactly these, in rising order; ``current`` -1 for none."""
+        """Select exactly these, in rising order; ``current`` -1 for none."""
         model, selection = self.model(), QItemSelection()
         last = model.columnCount() - 1
         for first, end in _stretches(rows):

@@ -14,7 +14,7 @@ DECIMALS = 6
 
 class _SizeBox(QDoubleSpinBox):
     def textFromValue(self, value: float) -> str:
-        """Without the zeros at its end."""
+        """Text of a value without the zeros at its end."""
         return super().textFromValue(value).rstrip("0").rstrip(self.locale().decimalPoint())
 
 

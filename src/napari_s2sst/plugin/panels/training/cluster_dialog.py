@@ -90,7 +90,7 @@ class ClusterDialog(QDialog):
         self._changed()
 
     def value(self) -> ClusterPlace:
-        """As typed; its ``problem()`` says what is wrong with it."""
+        """The place as typed; its ``problem()`` says what is wrong with it."""
         address = self.address_edit.text().strip().rstrip("/")
         files = [edit.text().strip() for edit in self.file_edits.values()]
         tls = Tls(*map(Path, files)) if address.startswith("tls://") and all(files) else None
@@ -135,7 +135,7 @@ class ClusterDialog(QDialog):
                 edit.setText(str(getattr(place.tls, name)))
 
     def _changed(self) -> None:
-        """What was tried before says nothing of what is typed now."""
+        """Forget what was tried before, which says nothing of what is typed now."""
         self._trying.abandon()
         place, typed = self.value(), bool(self.address_edit.text().strip())
         for widget in (*self.file_edits.values(), *self.browse_buttons.values()):

@@ -153,7 +153,7 @@ class LossPlot(QWidget):
         QApplication.clipboard().setImage(QImage.fromData(picture(self.curves, **self._view())))
 
     def _view(self) -> dict[str, Any]:
-        """What of the curves is seen."""
+        """View of the curves: whether logarithmic, and the steps and errors that are seen."""
         log = self.log_box.isChecked()
         if self.reset_button.isHidden():
             return {"log": log}

@@ -200,7 +200,7 @@ class TrainingPanel(QWidget):
         self.load_button.setEnabled(load)
 
     def setLastRun(self, there: bool) -> None:
-        """Whether this window has trained a model that can be gone on from."""
+        """Set whether this window has trained a model that can be gone on from."""
         if there == self._last_run:
             return
         self._last_run = there
@@ -253,7 +253,7 @@ class TrainingPanel(QWidget):
         self._changed()
 
     def _ask_for_file(self) -> None:
-        """Not waited for: a training that runs goes on being drawn."""
+        """Ask for a model file without waiting: a training that runs goes on being drawn."""
         dialog = QFileDialog(self, "Start from the weights in a model file", "", MODEL_FILES)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -280,7 +280,7 @@ class TrainingPanel(QWidget):
         self._changed()
 
     def _follow(self) -> None:
-        """What has a number of steps needs no time; the fold says what is changed in it."""
+        """Follow the form: what has a number of steps needs no time, and the fold says how much is changed in it."""
         count = len(self.form.value())
         self.fold.setText("Advanced" + (f" · {count} changed" if count else ""))
         steps = with_settings(self._preset(), self.form.value()).training.steps

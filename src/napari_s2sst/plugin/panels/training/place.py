@@ -69,7 +69,7 @@ class PlaceBox(QComboBox):
             self.valueChanged.emit(self._place)
 
     def _ask(self) -> None:
-        """Not waited for: a training that runs goes on being drawn."""
+        """Ask for a cluster without waiting: a training that runs goes on being drawn."""
         self.dialog = ClusterDialog(self._known, self)
         self.dialog.answered.connect(self._answered)
         self.dialog.finished.connect(self._asked)

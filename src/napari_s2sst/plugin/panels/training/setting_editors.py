@@ -60,7 +60,7 @@ class Editor(QWidget):
                 part.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Who scrolls past a setting doesn't turn it."""
+        """Ignore the wheel over a setting without focus: who scrolls past doesn't turn it."""
         if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
             event.ignore()
             return True
@@ -68,7 +68,7 @@ class Editor(QWidget):
 
 
 class MappedEditor(Editor):
-    """What magicgui has a widget for: bool, int, Literal, Path."""
+    """Editor of what magicgui has a widget for: bool, int, Literal, Path."""
 
     def __init__(self, annotation: Any, options: dict[str, Any]) -> None:
         super().__init__()
@@ -245,7 +245,7 @@ class SomeOfEditor(Editor):
 
 
 def editor_for(field: FieldInfo) -> Editor:
-    """For a pydantic field. Raises TypeError where no editor fits its annotation, which a test sees first."""
+    """Editor of a pydantic field. Raises TypeError where none fits its annotation, which a test sees first."""
     kind, maybe, limits = _plain(field.annotation, list(field.metadata))
     if get_origin(kind) is tuple:
         return _tuple_editor(get_args(kind))
