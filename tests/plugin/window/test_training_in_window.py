@@ -5,7 +5,9 @@ import pytest
 from support.window_state import buttons, names
 
 from napari_s2sst.engine.maps import GeneMap
+from napari_s2sst.engine.runs.run import CountedJob
 from napari_s2sst.plugin.session import Several, State
+from napari_s2sst.plugin.threads.request import Request
 from napari_s2sst.plugin.viewer.layers import KINDS
 
 
@@ -164,9 +166,9 @@ def test_a_gene_that_can_not_be_trained_on_does_not_end_the_row(opened, qtbot, t
     """Its config is refused for the first only: no measured bin holds a transcript of it."""
     whole = opened.session.gene_map
     empty = GeneMap(np.zeros(whole.shape), tissue=whole.tissue, gene="EMPTY", bin_um=whole.bin_um)
-    requests = [opened.runs.requests((each,))[0] for each in (empty, whole)]
     config = opened.session.settings.changed(steps=2, batch=2, image_batch=1, symmetries=1, device="cpu")
-    opened.run_queue.start(*(type(each)(each.maps, config, each.mode, each.slide) for each in requests))
+    jobs = [CountedJob(maps=(gene_map,), config=config) for gene_map in (empty, whole)]
+    opened.run_queue.start(*(Request(job=job, slide=opened.session.slide.path) for job in jobs))
     qtbot.waitUntil(lambda: opened.session.result is not None and not opened.session.running, timeout=300_000)
     assert "EMPTY" in opened.session.message
     assert opened.session.entries[0].gene == whole.gene
