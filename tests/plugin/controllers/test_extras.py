@@ -289,7 +289,7 @@ def test_lines_are_as_thin_on_the_screen_at_every_zoom(extras, give, show, viewe
         assert width_px == pytest.approx(OUTLINE_PX)
 
 
-def test_too_many_cells_are_told_with_their_number_until_the_user_zooms_in(extras, give, show, viewer, qtbot, tiled):
+def test_too_many_cells_are_told_with_their_number_until_the_user_zooms_in(tiled, extras, give, show, viewer, qtbot):
     give(tiled)
     look_at(viewer, 1850, 1850, 4000)
     show("cells")
