@@ -1,4 +1,5 @@
 import re
+import time
 
 import pytest
 import torch
@@ -34,11 +35,15 @@ def test_free_memory_is_less_than_the_machine_has():
 def _falls() -> bool:
     before = free_memory_bytes()
     taken = torch.ones(2**28, dtype=torch.uint8)  # a quarter of a GB, written to
-    return before - free_memory_bytes() > taken.numel() / 2
+    for _ in range(10):
+        if before - free_memory_bytes() > taken.numel() / 2:
+            return True
+        time.sleep(0.1)  # some systems count a moment later
+    return False
 
 
 def test_free_memory_falls_by_what_a_program_takes():
-    assert any(_falls() for _ in range(20))  # another program may give back as much at the same moment
+    assert any(_falls() for _ in range(5))  # another program may give back as much at the same moment
 
 
 def test_a_device_that_is_not_there_is_named_with_those_that_are():

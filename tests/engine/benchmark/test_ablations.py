@@ -41,7 +41,7 @@ def job(tmp_path_factory):
 @pytest.fixture(scope="module")
 def outcomes(job):
     """Every variant once, on one gene."""
-    one = type(job)(job.config, job.sparse[:1], job.truth[:1], (), job.input_name, 0.0)
+    one = job.first(1)
     return list(ablate(one, choose_variants("all", job.config)))
 
 
