@@ -208,6 +208,18 @@ def opened_elsewhere(package: Path) -> Iterator[str]:
                     yield f"{short(path, package)}:{node.lineno} opens a slide of its own: {ast.unparse(node.func)}"
 
 
+def suffixes_looked_at_elsewhere(package: Path) -> Iterator[str]:
+    """What a slide's or a result's path ends with is looked at where slides are opened and results read."""
+    allowed = ("engine/slides/opening.py", "engine/export/reading.py")
+    for path in every_file(package):
+        if short(path, package) not in allowed:
+            tree = tree_of(path)
+            in_names = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Constant) and node.value in (".npz", ".h5ad") and id(node) not in in_names:
+                    yield f"{short(path, package)}:{node.lineno} looks for {node.value}"
+
+
 def built_elsewhere(package: Path) -> Iterator[str]:
     """A job and a result are made in one place."""
     for path in every_file(package):
