@@ -43,6 +43,7 @@ BREAKS: dict[Rule, tuple[str, str]] = {
         "@dataclass(frozen=True)\nclass Many:\n    a: int\n    b: int\n    c: int\n    d: int\n    e: int\n",
     ),
     house.many_parameters: ("engine/maps.py", "def many(a, b, c, d, e, f, *, g, h, i): ...\n"),
+    house.lost_references: ("engine/maps.py", 'def lost():\n    """See :func:`~.training.train`, :func:`.gone`."""\n'),
     house.fragments: ("engine/maps.py", 'def fragment():\n    """Of the map."""\n'),
 }
 """Rule -> a file and what is written at its end, or a new file, to break it."""

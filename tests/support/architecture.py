@@ -297,6 +297,52 @@ def fragments(package: Path) -> Iterator[str]:
                 yield f"{short(path, package)}:{node.lineno} {node.name} opens with {opening[0]!r}"
 
 
+REFERENCE = re.compile(r":(?:class|func|meth|mod|attr|data):`~?\.([\w.]+)`")
+
+
+def lost_references(package: Path) -> Iterator[str]:
+    """What a docstring refers to with a dot before it is there."""
+    names = {".".join(path.relative_to(package).with_suffix("").parts): _names_in(path) for path in every_file(package)}
+    for path in every_file(package):
+        for reference in REFERENCE.findall(path.read_text(encoding="utf-8")):
+            parts = reference.split(".")
+            if not any(_is_named(parts, module.split("."), inside) for module, inside in names.items()):
+                yield f"{short(path, package)} refers to {reference}, which is not there"
+
+
+def _names_in(path: Path) -> set[str]:
+    """``function``, ``Class`` and ``Class.member`` of a module, and what an instance is given by the class's own functions."""
+    names: set[str] = set()
+    for node in tree_of(path).body:
+        names |= _bound(node)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{member}" for part in node.body for member in _bound(part)}
+            own = [
+                part.attr
+                for part in ast.walk(node)
+                if isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store)
+            ]
+            names |= {f"{node.name}.{member}" for member in own}
+    return names
+
+
+def _bound(node: ast.stmt) -> set[str]:
+    match node:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.AnnAssign(target=ast.Name(id=name)):
+            return {name}
+        case ast.Assign(targets=targets):
+            return {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+    return set()
+
+
+def _is_named(parts: list[str], module: list[str], names: set[str]) -> bool:
+    """Whether the reference is a name of this module, or the module, as far as it says which."""
+    return any(
+        module[len(module) - count :] == parts[:count] and (count == len(parts) or ".".join(parts[count:]) in names)
+        for count in range(min(len(parts), len(module)) + 1)
+    )
+
+
 def lines_of_the_tree(package: Path, depth: int = 0) -> Iterator[tuple[str, str]]:
     """(name with its indent, what it does) of every folder and file of a package, from the packages' docstrings."""
     for line in (ast.get_docstring(tree_of(package / "__init__.py")) or "").splitlines():

@@ -92,7 +92,7 @@ class ImputationWidget(DockedWidget):
         )
         self.reporting = Reporting(workspace)
         return (
-            self.regions, self.extras, self.reporting, self.runs, self.instant, self.counting, self.genes, self.results,
+            self.regions, self.extras, self.reporting, self.runs, self.results, self.instant, self.counting, self.genes,
             self.sampling, self.opening, self.models, self.resuming,
         )  # fmt: skip
 

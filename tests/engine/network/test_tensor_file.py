@@ -55,3 +55,24 @@ def test_a_file_that_ends_early_is_one_clear_line(tmp_path, kept):
     path.write_bytes(content(3)[:kept])
     with pytest.raises(CheckpointError, match=r"can't be read as a checkpoint .* Begin anew"):
         read_tensors(path, **ASKED)
+
+
+@pytest.mark.parametrize("with_tensors", [True, False])
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"__metadata__": ["a test 1"]}',
+        '{"__metadata__": "a test 1"}',
+        '{"__metadata__": 7}',
+        '{"__metadata__": {"format": ["a test 1"]}}',
+        '{"__metadata__": {"format": "a test 1"}, "values": {"dtype": "F32", "shape": [1], "data_offsets": [0, 1e999]}}',
+        '{"__metadata__": {"format": "a test 1"}, "values": {"dtype": "F32", "shape": [1], "data_offsets": [0, "x"]}}',
+        '{"__metadata__": {"format": "a test 1"}, "values": 3}',
+        "[]",
+    ],
+)
+def test_a_header_of_another_shape_is_one_clear_line(tmp_path, header, with_tensors):
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode())
+    with pytest.raises(CheckpointError, match="Begin anew"):
+        read_tensors(path, **ASKED, with_tensors=with_tensors)

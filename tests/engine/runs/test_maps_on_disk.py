@@ -13,9 +13,11 @@ from shapely.geometry import box
 
 from napari_s2sst import GeneMap, RunConfig, interpolate, open_xenium, sample
 from napari_s2sst.engine.cluster.wire import pack, unpack
+from napari_s2sst.engine.errors import ExportError
 from napari_s2sst.engine.export.h5ad import GENES_AT_ONCE, to_anndata, write_h5ad
 from napari_s2sst.engine.provenance import sparse_hash
-from napari_s2sst.engine.runs.maps_on_disk import ARRAYS, MapsInFile
+from napari_s2sst.engine.runs import maps_on_disk
+from napari_s2sst.engine.runs.maps_on_disk import ARRAYS, MapsInFile, held_maps
 from napari_s2sst.engine.runs.run import prepare
 from napari_s2sst.engine.sampling.lattice import SparseOnDemand
 from napari_s2sst.engine.sampling.regions import Region
@@ -220,3 +222,15 @@ def test_the_maps_of_many_genes_are_never_all_in_memory(tmp_path):
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 400, f"{done.stdout} MB"
     assert anndata.read_h5ad(Path(tmp_path) / "imputed.h5ad", backed="r").shape == (4 * 16 * 16, 40)
+
+
+def test_maps_without_a_folder_of_their_own_are_held_in_memory_where_temporary_files_have_no_room(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(maps_on_disk, "HELD_BYTES", 0)
+    assert isinstance(held_maps(100, 3), MapsInFile)
+    assert held_maps(10**12, 10**6) == []  # no disk has that
+    monkeypatch.setattr(maps_on_disk.tempfile, "tempdir", str(tmp_path / "gone"))
+    assert held_maps(100, 3) == []
+    with pytest.raises(ExportError):
+        held_maps(100, 3, tmp_path / "gone")

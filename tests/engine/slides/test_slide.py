@@ -15,6 +15,7 @@ from napari_s2sst.engine.pictures.stains import StainImage
 from napari_s2sst.engine.slides.count_cube import CountCube
 from napari_s2sst.engine.slides.h5ad import AnnDataSlide
 from napari_s2sst.engine.slides.opening import kind_of, open_slide
+from napari_s2sst.engine.slides.questions import question_to
 from napari_s2sst.engine.slides.slide import Slide
 from napari_s2sst.engine.slides.xenium import Bundle
 from napari_s2sst.engine.transcripts.table import TranscriptTable
@@ -161,3 +162,10 @@ def test_what_a_kind_does_not_know_is_none_and_not_an_error(cube):
     slide = open_slide(cube)
     unknown = (slide.panel_name, slide.organism, slide.tissue_type, slide.num_cells, slide.pixel_size_um, slide.store)
     assert set(map(type, unknown)) == {NoneType}
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".npz", "b" * 5000, "c" * 300 + ".h5ad", "nul\0.npz"])
+def test_a_path_that_no_system_takes_is_one_clear_sentence(name):
+    with pytest.raises(BundleError):
+        open_slide(name)
+    assert question_to(name) is None

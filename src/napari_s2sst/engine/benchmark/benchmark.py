@@ -302,7 +302,9 @@ def _measured(work: Callable[[], T]) -> tuple[T, float, PeakMemory]:
 class PeakMemory:
     """Peak of memory of a piece of work: ``with PeakMemory() as peak: ...``, then ``peak.mb`` and ``peak.extra_mb``.
 
-    In MB of 1e6 bytes. ``extra_mb`` is the peak above what the process held before: less than the work's own need where it
+    In MB of 1e6 bytes, as the operating system counts the whole process: Python's own counting (tracemalloc) sees nothing of
+    what torch allocates. On Linux the peak is set back before the work; elsewhere it is the peak since the process began, an
+    upper bound. ``extra_mb`` is the peak above what the process held before: less than the work's own need where it
     could reuse memory that earlier work had given back to Python but not to the system. NaN where the system does not tell.
     """
 

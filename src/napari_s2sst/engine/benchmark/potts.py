@@ -65,7 +65,11 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Subspots:
-    """Bins of every spot. Slot a * S + b of spot i is the bin (a, b) of its block of S x S bins."""
+    """Bins of every spot. Slot a * S + b of spot i is the bin (a, b) of its block of S x S bins.
+
+    The measured bin lies at ((S - 1) // 2, (S - 1) // 2) of its block, as in :func:`~.sampling.lattice.refine`: in the middle
+    where S is odd, at the upper left of the middle where S is even.
+    """
 
     shape: tuple[int, int]
     """(rows, columns) of the full grid."""

@@ -105,7 +105,13 @@ def _bell(width: float) -> Weights:
 
 
 def thin_plate(problem: Problem) -> np.ndarray:
-    """(wanted bins,) smoothed thin-plate spline through the nearest measured bins."""
+    """(wanted bins,) smoothed thin-plate spline through the nearest measured bins.
+
+    The surface through them that bends least, allowed to miss them at a price, which is the one that the measured bins'
+    covariance expects to do best. With the same neighbours, kernel r^2 log r and linear drift it is what
+    `scipy.interpolate.RBFInterpolator` gives, but the weights are worked out once for each pattern. Distances are in lattice
+    pitches.
+    """
     weights_of = spline(choose_smoothing(problem))
     return Neighbourhoods(problem, problem.wanted_at, THIN_PLATE_NEIGHBOURS).predict(weights_of)
 
@@ -138,7 +144,11 @@ def tesla(problem: Problem) -> np.ndarray:
 
 
 def tesla_with_image(problem: Problem) -> np.ndarray:
-    """(wanted bins,) as :func:`tesla`, with the image's colour as a third dimension; ``problem.colour`` must be there."""
+    """(wanted bins,) as :func:`tesla`, with the image's colour as a third dimension; ``problem.colour`` must be there.
+
+    A bin lies at (row, column, z), where z is its colour scaled to ``COLOUR_WEIGHT`` times the spread of the positions. The
+    authors' limit on how far a neighbour may be is left out: on a lattice it removes nothing but bins at the border.
+    """
     depth = _depth(problem.colour, problem.sparse.tissue)
     known_at, wanted_at = (np.column_stack([at, depth[tuple(at.T)]]) for at in (problem.known_at, problem.wanted_at))
     return _weighted(problem, known_at, wanted_at)

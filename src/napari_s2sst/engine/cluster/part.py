@@ -45,7 +45,9 @@ def work(
 
     training = TrainingPlan(checkpoint=checkpoint, checkpoint_every_s=every_s, or_anew=True)
     command, is_stopped, files = None, False, ()
-    with closing(execute(job, training, keep_in=checkpoint.parent, output=output)) as run:
+    # Without an output the checkpoint's folder is a worker's own, and gone before the result's maps are read.
+    keep_in = None if output is None else output.folder
+    with closing(execute(job, training, keep_in=keep_in, output=output)) as run:
         try:
             while True:
                 event = run.send(command)
@@ -65,7 +67,7 @@ def finish(
 ) -> dict[str, Any]:
     """Write the record of a part whose files are written, and remove its checkpoint; returns facts for people.
 
-    ``began``: :func:`time.time` of its first attempt. Raises :class:`ExportError`.
+    ``began``: `time.time` of its first attempt. Raises :class:`ExportError`.
     """
     errors = [next(iter(methods.values())).mae_unmeasured for methods in result.scores.values() if methods]
     facts = {

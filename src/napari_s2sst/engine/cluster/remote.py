@@ -33,15 +33,15 @@ def train_on_cluster(
     checkpoint: str | Path | None = None,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> Generator[Event | Waiting, Command | Hold | None, Trained]:
-    """Train elsewhere; yields :func:`~.training.train`'s events and :class:`Waiting`, returns :class:`Trained`. Times are s.
+    """Train elsewhere; yields :func:`~.training.train.train`'s events and :class:`Waiting`, returns :class:`Trained`. Times are s.
 
     ``cluster`` is a scheduler's address (``tcp://...``; ``tls://...`` with ``tls``), or a pool that stays open. Measured bins,
     settings and the first weights travel there; events, previews, checkpoints and the model come back. When the worker dies, it
     goes on elsewhere from the last checkpoint, as a :class:`Recovered` says; :class:`Started` is told once. Closing the
     generator ends the training there.
 
-    ``checkpoint`` is a file of this computer that every checkpoint is written to as it comes: :func:`~.training.train` goes on
-    from it when this process or the cluster dies. The caller removes it.
+    ``checkpoint`` is a file of this computer that every checkpoint is written to as it comes: :func:`~.training.train.train`
+    goes on from it when this process or the cluster dies. The caller removes it.
 
     Commands may be sent at once: one that comes before the training has begun waits for it.
     Raises :class:`ClusterError` when the cluster can't be reached or is lost, :class:`TrainingError` when the training failed

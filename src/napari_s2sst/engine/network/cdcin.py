@@ -4,6 +4,8 @@ From leaf to net, as in the paper's figure 2: window and channel attention -> hy
 dense block; the two -> RDHAB; several of those -> RDHAN, a cascade's correction; several cascades, with the measured bins put
 back before each -> CDCIN. Comments give shapes: B maps of a batch, C channels, h x w bins of the lattice, S the stride.
 
+Maps travel as (B, C, h, w) in channels-last memory, so that the attention's (B, h, w, C) is the same memory in another order.
+
 Two layouts share all parts. ``dense`` is the paper's: each cascade works on the full grid. ``lattice`` lets each
 cascade work on the lattice, with the S * S bins that belong to a measured one as channels: S * S times cheaper.
 """

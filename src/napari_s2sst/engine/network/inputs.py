@@ -46,7 +46,11 @@ def kept_constant(maxsize: int) -> Callable[[Callable[Sizes, Tensor]], Callable[
 
 
 def smoothed(values: Tensor, measured: Tensor, widths: Sequence[float], stride: int) -> Tensor:
-    """(B, 1, h, w) lattice values and mask -> (B, widths, S h, S w) float32; ``widths`` in lattice pitches."""
+    """(B, 1, h, w) lattice values and mask -> (B, widths, S h, S w) float32; ``widths`` in lattice pitches.
+
+    A convolution sees a few bins around; what a weak gene does can only be told from many. Normalised Gaussian weights
+    (Nadaraya 1964, Watson 1964) gather them in one matrix product along each axis, however wide they are.
+    """
     with torch.autocast(values.device.type, enabled=False):
         values, measured = values.float(), measured.float()
         maps = []

@@ -172,7 +172,7 @@ def _read(path: Path, wanted: str, with_tensors: bool) -> Content:
 def _notes(file: BinaryIO) -> dict[str, str]:
     """The notes in the header of a safetensors file (8 bytes of length, JSON, tensors).
 
-    Raises :class:`SafetensorError` or ValueError where it is none, or not whole.
+    Raises safetensors' SafetensorError or ValueError where it is none, or not whole.
     """
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
@@ -182,9 +182,11 @@ def _notes(file: BinaryIO) -> dict[str, str]:
     if not isinstance(header, dict):
         raise SafetensorError("its header is no list of names")
     notes = header.pop("__metadata__", None) or {}
+    if not (isinstance(notes, dict) and all(isinstance(note, str) for note in notes.values())):
+        raise SafetensorError("its notes are no texts by their names")
     try:
         end = max((int(tensor["data_offsets"][1]) for tensor in header.values()), default=0)
-    except (KeyError, TypeError, IndexError):
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError):
         raise SafetensorError("its header does not say where its tensors lie") from None
     if 8 + length + end != size:
         raise SafetensorError(f"it has {size:,} bytes, and its header speaks of {8 + length + end:,}")

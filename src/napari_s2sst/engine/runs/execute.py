@@ -36,7 +36,7 @@ class Elsewhere:
     name: str
     """As a user knows it."""
     train: Callable[..., Training]
-    """Called as :func:`~.training.train` is, without ``resume``; may tell :class:`Waiting`, too."""
+    """Called as :func:`~.training.train.train` is, without ``resume``; may tell :class:`Waiting`, too."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -96,7 +96,7 @@ def execute(
     :class:`Written`. A STOP while it trains keeps what was learnt, and one in answer to :class:`Imputing` the genes that are
     done; who wants nothing of it closes the generator.
 
-    Raises what preparing, :func:`~.training.train` and :func:`~.write.write_result` raise.
+    Raises what preparing, :func:`~.training.train.train` and :func:`~.write.write_result` raise.
     """
     if callable(job):
         yield Stage("Getting ready ...")
@@ -109,9 +109,9 @@ def execute(
 
 
 def train_or_resume(maps: Sequence[SparseMap], config: RunConfig, *, checkpoint: Path, **how: Any) -> Training:
-    """:func:`~.training.train` from its checkpoint where there is one of the same training, else from its first step.
+    """:func:`~.training.train.train` from its checkpoint where there is one of the same training, else from its first step.
 
-    Where the checkpoint is of no use, a :class:`Recovered` after the first event says why. ``how`` as :func:`~.training.train`.
+    Where the checkpoint is of no use, a :class:`Recovered` after the first event says why. ``how`` as there.
     """
     from ..training.checkpoint import unfinished
     from ..training.train import train

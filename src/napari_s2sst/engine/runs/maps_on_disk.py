@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 import weakref
@@ -15,7 +16,7 @@ from ..errors import ExportError
 from ..maps import GeneMap
 
 HELD_BYTES = 256_000_000
-"""Of imputed maps that are held in memory, as of counted ones (``xenium.DENSE_BYTES``)."""
+"""Of imputed maps that are held in memory, as of counted ones (:data:`~.slides.slide.DENSE_BYTES`)."""
 
 ARRAYS = ("values", "uncertainty", "lower", "upper")
 
@@ -23,15 +24,23 @@ ARRAYS = ("values", "uncertainty", "lower", "upper")
 def held_maps(bins: int, maps: int, folder: Path | None = None) -> list[GeneMap] | MapsInFile:
     """An empty list for imputed maps: in memory, or in a file where that many maps of so many bins are too large for it.
 
-    ``folder``: where there is room; None: where the system keeps temporary files. Raises :class:`ExportError`.
+    ``folder``: where there is room. None: where the system keeps temporary files, or in memory where those have no room, so that
+    nothing that was learnt is lost for it. Raises :class:`ExportError` where a ``folder`` can't be written to.
     """
-    if len(ARRAYS) * 4 * bins * maps <= HELD_BYTES:
+    needed = len(ARRAYS) * 4 * bins * maps
+    if needed <= HELD_BYTES:
         return []
-    return MapsInFile(tempfile.gettempdir() if folder is None else folder)
+    if folder is not None:
+        return MapsInFile(folder)
+    try:
+        folder = tempfile.gettempdir()
+        return MapsInFile(folder) if shutil.disk_usage(folder).free > needed else []
+    except (OSError, ExportError):
+        return []
 
 
 class MapsInFile(Sequence[GeneMap]):
-    """Imputed maps, 0 outside the tissue as :func:`~.imputation.impute` makes them: 16 bytes for each tissue bin of a gene.
+    """Imputed maps, 0 outside the tissue as :func:`~.imputing.impute.impute` makes them: 16 bytes for each tissue bin of a gene.
 
     The file is gone with this object, whatever ends the program. Any thread may read, also while others do.
     """

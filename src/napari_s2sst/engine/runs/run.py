@@ -259,7 +259,8 @@ def completing(
     """Impute every gene and, where the truth is known, score it beside the classical methods; tells of each gene before it.
 
     A STOP keeps the genes that are done, one at least. Maps that are too many for the memory are kept in a file without a
-    name in the folder ``keep_in``, or where the system keeps such files; raises :class:`ExportError` where there is no room.
+    name in the folder ``keep_in``, or, without one, where :func:`.held_maps` finds room; raises :class:`ExportError` where a
+    folder has none.
     """
     from ..classical.methods import METHODS, interpolate
     from ..imputing.impute import impute

@@ -125,7 +125,7 @@ def write_results(
 
 
 def put_into_store(store: Any, result: Any, command: str = "", slide_path: Path | None = None) -> tuple[str, str]:
-    """Write a run's maps into a SpatialData store (see :func:`~.spatialdata_result.check_store`).
+    """Write a run's maps into a SpatialData store (see :func:`~.export.spatialdata_tables.check_store`).
 
     Returns the names of labels and table. Raises :class:`ExportError`; then the store is as it was before.
     """

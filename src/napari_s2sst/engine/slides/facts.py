@@ -15,7 +15,7 @@ _UNSTATED = {"", "unknown"}
 def slide_facts(slide: Slide) -> list[tuple[str, str]]:
     """(label, value) rows of a slide, in the order of the card.
 
-    Reads what :attr:`genes` and :attr:`extent_um` read, so of a slide that was just opened ask it in the background.
+    Reads what :attr:`.Slide.genes` and :attr:`.Slide.extent_um` read, so of a slide that was just opened ask it in the background.
     """
     rows = [
         ("Tissue", " ".join(filter(None, (_stated(slide.organism), _stated(slide.tissue_type))))),

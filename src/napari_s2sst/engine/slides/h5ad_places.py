@@ -178,7 +178,19 @@ def scale_of_bins(
     pitch_px: float | None,
     given_um: float | None = None,
 ) -> BinScale:
-    """Size of a bin. ``names`` are some of the spots', ``pitch_px`` pixels between two spots, ``given_um`` a user's answer."""
+    """Size of a bin. ``names`` are some of the spots', ``pitch_px`` pixels between two spots, ``given_um`` a user's answer.
+
+    In the order in which they are believed::
+
+        the user
+        uns/spatial/<library>/scalefactors/bin_size_um       Visium HD
+        uns/spatial/<library>/scalefactors/microns_per_pixel times the distance of two spots in pixels; Visium HD
+        metadata/<sample>.json beside HEST's folder st, or uns: pixel_size_um_estimated, pixel_size_um, pixel_size, likewise
+        uns/spatial/<library>/scalefactors/spot_diameter_fullres, where distance and diameter of spots are in proportion as
+            100 to 55 (HEST's bins) or 200 to 100 (Spatial Transcriptomics)
+        the names of bins and folders: s_008um_00301_00321-1, square_008um
+        nobody: the method's usual bin, said to be assumed
+    """
     factors = list(_scalefactors(uns))
     pixel_um, by = _pixel_size(path, uns, factors, pitch_px)
     if given_um is not None:

@@ -26,7 +26,11 @@ _KINDS: dict[str, SlideKind] = {".npz": "cube", ".h5ad": "spots"}
 def kind_of(path: str | Path) -> SlideKind:
     """Kind of a slide by its path's name alone, so that it is never told to be a ``store``. Never raises."""
     path = Path(path)
-    return "folder" if path.is_dir() else _KINDS.get(path.suffix.lower(), "folder")
+    try:
+        is_folder = path.is_dir()
+    except (OSError, ValueError):  # a name too long, a folder that nobody may look into; opening says what is wrong
+        is_folder = False
+    return "folder" if is_folder else _KINDS.get(path.suffix.lower(), "folder")
 
 
 def is_slide_folder(path: str | Path) -> bool:

@@ -51,7 +51,7 @@ class TrainingRun:
         start: Trained | None = None,
         writer: CheckpointWriter | None = None,
     ) -> None:
-        """Prepare a :func:`~.training.train`; ``writer`` keeps the training, and may hold one that this is to go on from."""
+        """Prepare a :func:`~.training.train.train`; ``writer`` keeps the training, and may hold one that this is to go on from."""
         self.maps = maps  # of a large panel each is made when it is asked for
         self.stride = common_stride(maps)
         config = config.resolved(self.stride, from_memory=start is not None)
@@ -97,7 +97,7 @@ class TrainingRun:
                 self._restore(saved.snapshot)
 
     def events(self) -> Generator[Event, Command | None, Trained]:
-        """Train; see :func:`~.training.train`."""
+        """Train; see :func:`~.training.train.train`."""
         progress, writer = self.progress, self.writer
         classical = validation.classical_errors(self.held_out, self.config)
         command = yield self._started(classical)

@@ -75,6 +75,8 @@ def distribution_error(
 def map_loss(estimate: Tensor, target: Tensor, tissue: Tensor, measured: Tensor, scale: NoiseScale | None) -> Tensor:
     """Weighted sum of the parts for each map, (B,). All tensors (B, 1, rows, columns); masks are 1 or 0.
 
+    A map that is best by squared error alone is too flat for a good structural similarity and has large absolute errors where
+    counts are sparse; one that is best by absolute error alone is empty there. This asks for all of them at once.
     Only unmeasured tissue bins are judged. Errors are in the units of ``scale``, or of the values without one.
     """
     judged = tissue * (1 - measured)

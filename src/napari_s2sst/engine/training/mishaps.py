@@ -113,7 +113,8 @@ def give_back_memory() -> None:
 def in_parts(cores: CorePool, work: Callable[[Batch], Result], batch: Batch, count: int) -> tuple[list[Result], int]:
     """The work's result for each of ``count`` parts of the batch, or of twice as many until they fit; and how many.
 
-    Raises :class:`TrainingError` when not even parts of one slide and one picture patch fit.
+    Losses and gradients of the parts add up to those of the whole (see :meth:`.Batch.parts`), so every step learns from as much
+    as before. Raises :class:`TrainingError` when not even parts of one slide and one picture patch fit.
     """
     most = max(1, len(batch.slide.values), len(batch.pictures))
     while True:
@@ -135,7 +136,9 @@ def in_parts(cores: CorePool, work: Callable[[Batch], Result], batch: Batch, cou
 class Forward:
     """Calls a network, compiled by torch where that is wanted and possible.
 
-    The weights stay the network's own, and are learnt through either way of calling it.
+    The weights stay the network's own, and are learnt through either way of calling it. Compiling takes from half a minute to
+    some minutes, at the first step and wherever a batch has another size. On two cores of a processor a step was no faster
+    for it (docs/benchmarks.md); on a GPU, for which it is meant, it has not been measured.
     """
 
     def __init__(self, network: nn.Module, compiled: bool) -> None:

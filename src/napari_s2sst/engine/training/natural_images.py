@@ -2,7 +2,9 @@
 
 A picture is known at every pixel, so it teaches what the slide can't: what lies between the measured bins. Pictures
 with the noise of counts teach it for gene maps: a picture or a random field is the rate of a gene, of which cells make something
-more uneven, of which a random depth makes counts.
+more uneven, of which a random depth makes counts. Counts of real tissue vary more than chance alone would make them, because
+transcripts come from cells, and those differ; which way they differ decides how far a high bin tells of the next ones, so several
+ways are simulated.
 """
 
 from __future__ import annotations

@@ -106,7 +106,10 @@ def fit(
 def stopping_at(steps: int, training: Generator[Event, Command | None, Any]) -> Generator[Event, Command | None, Any]:
     """Pass a training's events on, and end it after ``steps`` steps; returns what the training returns.
 
-    Previews are kept back. Raises :class:`TrainingError` when that step has gone by unseen.
+    The rate of a step depends on how many were planned, so a run of 1000 steps that is stopped at 400 is another one than a
+    run of 400. Events come about ten times a second and not after each step; a preview is answered after the step that is
+    being taken, so near the end one is asked for after every step. Previews are kept back.
+    Raises :class:`TrainingError` when that step has gone by unseen.
     """
     event = next(training)
     step, steps_per_second, command = 0, 0.0, None

@@ -164,6 +164,8 @@ def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
 def read_pieces(path: Path, columns: Sequence[str]) -> Iterator[Iterable[pa.RecordBatch]]:
     """The columns in pieces, in the table's order. What can be read beside other pieces is read by whoever walks through it.
 
+    A Parquet file's row groups can; a CSV, and a file of one row group, are read from front to back.
+
     Raises :class:`BundleError`, here or there.
     """
     if path.suffix == ".parquet":

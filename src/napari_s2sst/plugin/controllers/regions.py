@@ -24,7 +24,11 @@ from .controller import Controller, Workspace
 
 
 class Regions(Controller):
-    """Shows on the panel what changes on the layer, and the other way round. Main thread only."""
+    """Shows on the panel what changes on the layer, and the other way round. Main thread only.
+
+    The layer is made when something is drawn or imported, and may be deleted: then the whole slide counts, and Undo brings
+    it back.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace)

@@ -54,7 +54,7 @@ def load_density(slide: Slide) -> Loaded:
 def load_transcripts(slide: Slide, genes: Sequence[str], min_qv: float, at_most: int = MAX_POINTS) -> Loaded:
     """A layer of points for each gene; one map of their density, and a note, when they are more than ``at_most``.
 
-    Raises :class:`~..engine.errors.BundleError` on an unknown gene or a broken table.
+    Raises :class:`~napari_s2sst.engine.errors.BundleError` on an unknown gene or a broken table.
     """
     positions = read_positions(slide.transcripts, genes, min_qv=min_qv, at_most=at_most)
     if positions.yx_um is not None:
@@ -88,7 +88,7 @@ def load_outlines(boundaries: Boundaries, kind: BoundaryKind) -> Loaded:
 
 
 def load_histology(slide: Slide) -> Loaded:
-    """The slide's aligned H&E picture. Raises :class:`~..engine.errors.BundleError`."""
+    """The slide's aligned H&E picture. Raises :class:`~napari_s2sst.engine.errors.BundleError`."""
     histology = open_histology(find_histology(slide.path), slide)
     return Loaded((histology_layer(histology),), histology.note)
 
