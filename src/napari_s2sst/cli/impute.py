@@ -29,7 +29,7 @@ def _help(part: type, field: str) -> str:
 def impute(
     context: typer.Context,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results; made if need be.")],
-    bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A Xenium or SpatialData folder.")] = None,
+    folder: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="A Xenium or SpatialData folder.")] = None,
     map_file: Annotated[
         Path | None, typer.Option("--map", metavar="FILE.npz", help="A count cube instead of a Xenium folder.")
     ] = None,
@@ -116,7 +116,7 @@ def impute(
     """
     options = ImputeOptions(
         slide=SlideOptions(
-            bundle=bundle, map_file=map_file, hest=hest, bin_um=bin_um, min_qv=min_qv, size_um=size_um
+            folder=folder, map_file=map_file, hest=hest, bin_um=bin_um, min_qv=min_qv, size_um=size_um
         ),
         genes=GeneOptions(gene=gene or [], genes_file=genes_file, all_genes=all_genes),
         config=ConfigOptions(
@@ -141,7 +141,7 @@ def _impute(options: ImputeOptions, command: str) -> int:
     if options.workers.are_wanted:
         return impute_by_workers(options, config, command)
     options.workers.check_unwanted()
-    store = store_for(run.into, options.slide.bundle, options.slide.size_um)
+    store = store_for(run.into, options.slide.folder, options.slide.size_um)
     slide, config = options.slide.open(config)
     genes = options.genes.chosen(slide)
     from ..engine.runs.run import prepare

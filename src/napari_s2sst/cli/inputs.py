@@ -116,7 +116,7 @@ def choose_genes(slide: Slide, genes: list[str], genes_file: Path | None, all_ge
 
 
 def slide_from_options(
-    bundle: Path | None,
+    folder: Path | None,
     map_file: Path | None,
     config: RunConfig,
     bin_um: float | None,
@@ -130,13 +130,13 @@ def slide_from_options(
     """
     from ..engine.slides.opening import open_slide
 
-    if sum(path is not None for path in (bundle, map_file, hest)) != 1:
+    if sum(path is not None for path in (folder, map_file, hest)) != 1:
         raise ConfigError(
             "Give a Xenium folder, or a count cube with --map FILE.npz, or a HEST-1k sample with --hest FILE.h5ad, and only "
             "one of them."
         )
-    if bundle is not None:
-        return open_slide(bundle, size_um, kind="folder"), config
+    if folder is not None:
+        return open_slide(folder, size_um, kind="folder"), config
     path, option = (map_file, "--map") if map_file is not None else (hest, "--hest")
     slide = open_slide(path, size_um, kind="cube" if map_file is not None else "spots")
     if min_qv is not None:

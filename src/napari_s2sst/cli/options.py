@@ -26,7 +26,7 @@ OPTIONS = {
 class SlideOptions:
     """Options that name the slide, and say what its file does not."""
 
-    bundle: Path | None
+    folder: Path | None
     map_file: Path | None
     hest: Path | None
     bin_um: float | None
@@ -36,13 +36,13 @@ class SlideOptions:
     @property
     def path(self) -> Path:
         """The first that was given; opening has refused none and several."""
-        return next(path for path in (self.bundle, self.map_file, self.hest) if path is not None)
+        return next(path for path in (self.folder, self.map_file, self.hest) if path is not None)
 
     def open(self, config: RunConfig) -> tuple[Slide, RunConfig]:
         """The slide, and the config with the bin size of a file that has one of its own. Raises S2SSTError."""
         from .inputs import slide_from_options
 
-        return slide_from_options(self.bundle, self.map_file, config, self.bin_um, self.min_qv, self.hest, self.size_um)
+        return slide_from_options(self.folder, self.map_file, config, self.bin_um, self.min_qv, self.hest, self.size_um)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,9 @@ import numpy as np
 
 from .errors import BundleError
 
+COVERAGE = 0.9
+"""Share of unmeasured bins whose value the interval from ``lower`` to ``upper`` is to hold."""
+
 NormalisationKind = Literal["none", "log1p", "median-log1p"]
 
 

@@ -14,9 +14,7 @@ from ..maps import GeneMap, SparseMap
 from ..sampling.lattice import sparse_layer
 from ..sampling.regions import Region, region_mask
 from ..scores.metrics import error_map, truth_like
-
-WHOLE_SLIDE = "whole slide"
-"""Region of every bin when none was chosen."""
+from ..scores.regions import WHOLE_SLIDE
 
 
 def channels(sparse: SparseMap, imputed: GeneMap, truth: GeneMap | None = None) -> dict[str, np.ndarray]:

@@ -54,7 +54,7 @@ class Piece:
 
 
 def whole_map(sparse: SparseMap) -> Piece:
-    """All of it as one part."""
+    """All of it as one piece."""
     everywhere = (slice(0, sparse.shape[0]), slice(0, sparse.shape[1]))
     return Piece(sparse, everywhere, everywhere, sparse.shape)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import S2SSTError
-from ..maps import GeneMap, SparseMap
+from ..maps import COVERAGE, GeneMap, SparseMap
 from .metrics import Scores, truth_like
 
 HISTOGRAM_BINS = 41
@@ -22,9 +22,6 @@ REACH_QUANTILE = 0.995
 
 GROUPS = 10
 """Of about as many bins each, by predicted uncertainty."""
-
-COVERAGE = 0.9
-"""What the predicted interval is meant to cover."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

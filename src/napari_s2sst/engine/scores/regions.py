@@ -15,6 +15,7 @@ from ..maps import GeneMap, SparseMap
 from ..sampling.regions import Region, region_mask
 
 WHOLE_SLIDE = "whole slide"
+"""Region of every bin when none was chosen."""
 UM2_PER_MM2 = 1e6
 
 

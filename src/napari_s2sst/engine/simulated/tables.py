@@ -8,12 +8,10 @@ import h5py
 import numpy as np
 import pyarrow as pa
 
+from ..transcripts.table import MIN_QV
 from .cells import GENES, RAYS, Cells, Kind, Transcripts
 from .stains import PIXEL_UM
 from .tissue import HEIGHT_UM, WIDTH_UM
-
-MIN_QV = 20.0
-"""Phred: 1 error in 100. 10x counts from Q20 in its own matrix."""
 
 LOW_QUALITY = 0.11
 """Share of points below Q20, as in real runs."""

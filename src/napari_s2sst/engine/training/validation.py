@@ -20,15 +20,12 @@ from ..classical.methods import METHODS, interpolate
 from ..config import RunConfig
 from ..imputing.blend import Blend, blend_for
 from ..imputing.impute import impute_with
-from ..maps import GeneMap, SparseMap
+from ..maps import COVERAGE, GeneMap, SparseMap
 from ..network.cdcin import CDCIN
 from ..network.model import Calibration
 
 MOST_GENES = 4
 """Genes that the network is tried on. Keeps a panel's validation from costing more than its training."""
-
-COVERAGE = 0.9
-"""What the interval between the outer quantiles is meant to cover."""
 
 MIN_BINS = 20
 """Fewer held-out bins calibrate nothing."""

@@ -7,7 +7,7 @@ extras      optional layers
 genes       which genes are chosen, and how structured all are
 regions     the regions' layer and list in step
 results     which result is shown, compared, written
-instant     what the weights that come with the program make of it
+instant     what the weights that come with the program make of the chosen gene
 sampling    bins, lattice, tissue and settings as chosen
 run_queue   start, pause, stop, abandon, one run after the other
 runs        runs of what is chosen, and what they tell

@@ -12,6 +12,7 @@ from ...engine.slides.questions import question_of
 from ...engine.slides.slide import Slide
 from ..session import Session, State
 from ..widgets.banners import MessageBar, ResumeBanner
+from ..widgets.theme import heading, line
 from .results.page import ResultPanel
 from .run_bar import RunBar
 from .sampling.page import SamplingPanel
@@ -64,15 +65,15 @@ class Panels(QWidget):
         self.tabs.tabBar().setExpanding(True)
         self.tabs.tabBar().setUsesScrollButtons(False)
         pages = (
-            _page(self.genes, _heading("About this slide"), self.card, self.note, stretch=self.genes),
-            _page(self.sampling, _line(), self.region),
+            _page(self.genes, heading("About this slide"), self.card, self.note, stretch=self.genes),
+            _page(self.sampling, line(), self.region),
             _page(self.several, self.training, self.live, self.losses, stretch=self.losses),
             _page(self.result),
         )
         for title, tip, page in zip(PAGE_TITLES, PAGE_TIPS, pages, strict=True):
             self.tabs.setTabToolTip(self.tabs.addTab(page, title), tip)
         top, bottom = QWidget(), QWidget()
-        for part, inside in ((top, (self.header, self.view)), (bottom, (_line(), self.run))):
+        for part, inside in ((top, (self.header, self.view)), (bottom, (line(), self.run))):
             column = QVBoxLayout(part)
             column.setContentsMargins(8, 6, 8, 6)
             column.setSpacing(6)
@@ -148,16 +149,3 @@ def _page(*parts: QWidget, stretch: QWidget | None = None) -> QScrollArea:
     scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     scroll.setWidget(inner)
     return scroll
-
-
-def _heading(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setObjectName("s2sst_heading")
-    return label
-
-
-def _line() -> QFrame:
-    line = QFrame()
-    line.setObjectName("s2sst_line")
-    line.setFixedHeight(1)
-    return line

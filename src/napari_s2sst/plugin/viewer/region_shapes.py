@@ -15,6 +15,7 @@ import numpy as np
 from napari.layers import Shapes
 
 from ...engine.sampling.regions import Region
+from ...engine.scores.regions import UM2_PER_MM2
 
 if TYPE_CHECKING:
     from shapely.geometry import MultiPolygon, Polygon
@@ -34,7 +35,6 @@ FACE_COLOURS = {REGION: "#ffffff18", HOLE: "#00000060"}
 EDGE_UM = 8.0
 ELLIPSE_POINTS = 128
 """A polygon of so many corners has 0.04 % less area than its ellipse."""
-UM2_PER_MM2 = 1e6
 
 Shape = tuple[np.ndarray, str, str, str, bool]
 """Corners as on the layer, napari's type, name, kind, whether it counts."""

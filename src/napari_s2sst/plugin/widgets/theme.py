@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari.utils.theme import get_theme
+from qtpy.QtWidgets import QFrame, QLabel
 
 LABEL_PX = 52
 """Width of the column of labels, the same in every panel."""
@@ -69,3 +70,18 @@ def window_style(colours: Colours) -> str:
             text-decoration: underline; }}
         QToolButton#s2sst_message_close {{ color: {problem[1]}; background: transparent; border: none; }}
     """
+
+
+def heading(text: str) -> QLabel:
+    """A title over a part of a page."""
+    label = QLabel(text)
+    label.setObjectName("s2sst_heading")
+    return label
+
+
+def line() -> QFrame:
+    """A thin line between two parts of a page."""
+    frame = QFrame()
+    frame.setObjectName("s2sst_line")
+    frame.setFixedHeight(1)
+    return frame

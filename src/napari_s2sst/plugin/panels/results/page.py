@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
 from ....engine.scores.diagnostics import Diagnostics
+from ...widgets.theme import heading, line
 from .compare import CompareBar
 from .diagnostics import DiagnosticsPlot
 from .score_table import Cell, ScoreTable
@@ -76,11 +77,9 @@ class ResultPanel(QWidget):
         self.table.horizontalHeaderItem(0).setToolTip("CDCIN is the trained network; the others need no training.")
         self.table.setToolTip("The best value of each column is bold.")
         self.diagnostics = DiagnosticsPlot()
-        self._regions_title = QLabel("Regions")
-        self._regions_title.setObjectName("s2sst_heading")
+        self._regions_title = heading("Regions")
         self.region_table = ScoreTable("Region", [(name, tip) for name, _, tip in REGION_COLUMNS])
-        self._compare_title = QLabel("Compare")
-        self._compare_title.setObjectName("s2sst_heading")
+        self._compare_title = heading("Compare")
         self.compare = CompareBar()
         self.export_button = QPushButton("&Export...")
         self.export_button.setToolTip(
@@ -99,7 +98,7 @@ class ResultPanel(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.export_button)
         row.addWidget(self.line, 1)
-        self._lines = [_line(), _line()]
+        self._lines = [line(), line()]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
@@ -202,10 +201,3 @@ def _best(scores: Mapping[str, Any], field: str, choose: Any) -> str | None:
     values = [getattr(score, field) for score in scores.values()]
     best = choose((value for value in values if not math.isnan(value)), default=None)
     return None if best is None else _figure(best)
-
-
-def _line() -> QFrame:
-    line = QFrame()
-    line.setObjectName("s2sst_line")
-    line.setFixedHeight(1)
-    return line
