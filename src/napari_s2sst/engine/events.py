@@ -34,7 +34,7 @@ def last_command(before: Command | Hold | None, sent: Command | Hold | None) -> 
     return before if before is Command.STOP else sent
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Started:
     """The first event. Commands may be sent from here on."""
 
@@ -51,7 +51,7 @@ class Started:
     """Steps taken before, where the training goes on from a checkpoint; what was validated till then is told again."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Stepped:
     """Optimiser steps were taken; sent at most about ten times a second, not for every step."""
 

@@ -53,6 +53,8 @@ def test_paths_begin_at_the_folder_of_the_file_and_defaults_hold_for_every_job(w
         ('[[job]]\nslide = "gone"\nout = "o"\ngenes = ["A"]\n', "job 1: there is no slide = 'gone'; looked for"),
         (f'[[job]]\n{GOOD}regions = "gone.json"\n', "job 1: there is no regions = 'gone.json'"),
         ('[[job]]\nout = "o"\ngenes = ["A"]\n', "job 1: the key 'slide' is missing"),
+        (f"[[job]]\n{GOOD}steps = 'y'\nstride = 'x'\n", "job 1: steps = 'y' must be a whole number"),
+        (f"[[job]]\n{GOOD}bogus = 1\nstride = 'x'\n", "job 1: there is no key 'bogus'"),
         (f"[[job]]\n{GOOD}genes_per_task = 0\n", "job 1: genes_per_task = 0 must be"),
         (f"[[job]]\n{GOOD}seconds = 1\nsteps = 1\n", "job 1: seconds and steps exclude each other"),
         (f'[[job]]\n{GOOD}preset = "fats"\n', "job 1: There is no preset 'fats'"),

@@ -176,7 +176,9 @@ def _entry(where: str, table: Mapping[str, Any]) -> _Entry:
         return _Entry.model_validate(table)
     except ValidationError as error:
         # The last kind that was tried speaks for a key: what is neither int nor float is no number.
-        key, problem = next(iter({tried["loc"][0]: tried["type"] for tried in error.errors()}.items()))
+        problems = {tried["loc"][0]: tried["type"] for tried in error.errors()}
+        key = next(key for key in table if key in problems)
+        problem = problems[key]
     if problem == "extra_forbidden":
         near = difflib.get_close_matches(key, _Entry.model_fields, n=1)
         advice = f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(_Entry.model_fields)}."

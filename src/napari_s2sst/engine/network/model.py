@@ -38,7 +38,7 @@ class Calibration:
     """The predicted 90 % interval is stretched by this about the estimate, so that it covers 90 % of held-out bins."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
     """A trained network, CDCIN of Fang et al. 2025 (eqs 11-16). ``impute(trained, sparse)`` makes maps with it.
 

@@ -18,7 +18,7 @@ SSIM_WINDOW = 7
 """skimage's default."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Scores:
     """Scores of a map against the truth. Lower MAE, higher PCC and SSIM are better; NaN where undefined."""
 
