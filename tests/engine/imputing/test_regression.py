@@ -78,6 +78,15 @@ def test_image_and_totals_are_looked_at_as_asked_for():
     np.testing.assert_array_equal(regression_share(sparse, "log1p", panel=False), only)
 
 
+def test_a_normalisation_by_totals_needs_no_look_at_the_panel():
+    truth, image = tissue_with_cells()
+    totals = np.random.default_rng(3).poisson(50, truth.shape).astype(np.float32)
+    sparse = replace(sample(replace(truth, totals=totals)), image=image)
+    share = regression_share(sparse, "median-log1p", panel=False)
+    assert share is not None
+    assert np.abs(share).max() > 0
+
+
 def test_totals_of_bins_that_were_not_measured_are_not_looked_at():
     sparse = sample(crowded_tissue())
     hidden = np.random.default_rng(1).random(sparse.measured.shape) < 0.1

@@ -71,15 +71,15 @@ def regression_share(
     if not image:
         sparse = replace(sparse, image=None)
     if not panel:
-        sparse = replace(sparse, totals=None, coexpressed=None)
-    if sparse.image is None and sparse.totals is None and sparse.coexpressed is None:
+        sparse = replace(sparse, coexpressed=None)
+    if sparse.image is None and (sparse.totals is None or not panel) and sparse.coexpressed is None:
         return None
     part = around_tissue(sparse)
-    share = _share(part.sparse.with_context(), kind)
+    share = _share(part.sparse.with_context(), kind, panel=panel)
     return None if share is None else part.spread(share)
 
 
-def _share(sparse: SparseMap, kind: NormalisationKind) -> np.ndarray | None:
+def _share(sparse: SparseMap, kind: NormalisationKind, *, panel: bool) -> np.ndarray | None:
     """The regression of one piece of a map, learnt at its measured bins and applied to the others of its tissue."""
     known = sparse.lattice_mask()
     if np.count_nonzero(known) < MIN_BINS:
@@ -94,7 +94,8 @@ def _share(sparse: SparseMap, kind: NormalisationKind) -> np.ndarray | None:
     if np.count_nonzero(learnable) < MIN_BINS:
         return None
     expected = others.mean(values)
-    evidence, choices = _evidence(sparse, values, np.maximum(expected, 0), others)
+    shown = sparse if panel else replace(sparse, totals=None)  # which the normalisation may need all the same
+    evidence, choices = _evidence(shown, values, np.maximum(expected, 0), others)
 
     # What remains of the known bins, regressed on what the features say and the gene's own counts don't.
     learnt = _some(learnable)
