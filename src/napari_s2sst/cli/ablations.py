@@ -20,7 +20,6 @@ from .comparing import (
     NormalisationOption,
     SlideArgument,
     StrideOption,
-    check_limits,
     check_place,
     collect,
     measured_job,
@@ -28,6 +27,7 @@ from .comparing import (
     read_seeds,
     table_of,
 )
+from .options import check_limits
 
 if TYPE_CHECKING:
     from rich.console import Console

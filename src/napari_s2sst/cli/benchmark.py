@@ -19,7 +19,6 @@ from .comparing import (
     NormalisationOption,
     SlideArgument,
     StrideOption,
-    check_limits,
     check_place,
     collect,
     measured_job,
@@ -27,6 +26,7 @@ from .comparing import (
     read_seeds,
     table_of,
 )
+from .options import check_limits
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -101,11 +101,6 @@ def measured_job(opened: Slide, genes: list[str], config: RunConfig) -> Job:
     return job
 
 
-def check_limits(seconds: float | None, steps: int | None) -> None:
-    if seconds is not None and steps is not None:
-        raise ConfigError("--seconds and --steps exclude each other; give one of them.")
-
-
 def collect(
     outcomes: Iterable[Outcome],
     out: Path,

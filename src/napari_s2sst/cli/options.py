@@ -144,8 +144,7 @@ class ImputeOptions:
     def run_config(self) -> RunConfig:
         """The run's settings. Raises ConfigError on what makes no sense, alone or together."""
         own, run = self.config, self.run
-        if own.seconds is not None and own.steps is not None:
-            raise ConfigError("--seconds and --steps exclude each other; give one of them.")
+        check_limits(own.seconds, own.steps)
         if own.preset == "instant" and (own.seconds or own.steps):
             raise ConfigError(
                 "The preset instant trains nothing, so it takes no --seconds or --steps; choose fast to train."
@@ -164,6 +163,12 @@ class ImputeOptions:
         if own.images is not None and not own.images.is_dir():
             raise ConfigError(f"{own.images} is not a folder. Give --images a folder of pictures, or leave it out.")
         return config
+
+
+def check_limits(seconds: float | None, steps: int | None) -> None:
+    """Refuse two ends of one training. Raises ConfigError."""
+    if seconds is not None and steps is not None:
+        raise ConfigError("--seconds and --steps exclude each other; give one of them.")
 
 
 def read_settings(texts: Sequence[str]) -> dict[str, Any]:
